@@ -1,0 +1,138 @@
+"""Where a check may connect to: addresses are judged before anything is sent, and odd spellings are refused.
+
+`pin(url)` reads a URL strictly, has its host resolved, refuses it unless *every* address found is one that a
+provider's own instances can have, and returns one of them: the connection is made to exactly that address,
+so nothing can resolve differently between the judgement and the connection.
+
+Allowed are loopback and private networks. Link-local addresses and the clouds' metadata services never are,
+whichever way they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import SplitResult, urlsplit
+
+Address = IPv4Address | IPv6Address
+Resolve = Callable[[str], Sequence[str]]
+"""All A and AAAA records of a name, as text."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_ALLOWED = [
+    ip_network(text)
+    for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+]
+# Inside fc00::/7, but metadata services: AWS (also its time and name servers), GCP, Oracle.
+_METADATA = [ip_network(text) for text in ("fd00:ec2::/32", "fd20:ce::/64", "fd00:c1::/64")]
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]|\\")
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)
+_PORT = re.compile(r"[0-9]{1,5}")
+
+
+class Refused(ValueError):
+    """An address that a check may not connect to. The message never repeats user names or passwords."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A place to connect to: `address` was judged, `host` is what the URL said (for the Host header)."""
+
+    scheme: str
+    host: str
+    address: Address
+    port: int
+    path: str = ""
+
+    @property
+    def authority(self) -> str:
+        """Host header: what the URL said, with the port unless it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def no_names(name: str) -> Sequence[str]:
+    """The resolver for places that providers name by address only."""
+    raise Refused(f"{_short(name)} is a name; only a literal address such as 127.0.0.1 can be asked")
+
+
+def pin(url: str, resolve: Resolve = no_names) -> Pinned:
+    """The one place that this base URL stands for; Refused says why there is none."""
+    parts = _split(url)
+    host = parts.hostname or ""
+    candidates = _literal(host, bracketed="[" in parts.netloc) or _resolved(host, resolve)
+    for address in candidates:
+        judge(address)
+    port = _port(parts)
+    return Pinned(parts.scheme, host, candidates[0], port, parts.path.rstrip("/"))
+
+
+def judge(address: Address) -> None:
+    """Refuse whatever is not an address that a provider's own instances can have."""
+    networks = [network for network in _ALLOWED if network.version == address.version]
+    if not any(address in network for network in networks):
+        raise Refused(f"{address} is neither a loopback nor a private address")
+    if any(address in network for network in _METADATA if network.version == address.version):
+        raise Refused(f"{address} belongs to a cloud's metadata service")
+
+
+def _split(url: str) -> SplitResult:
+    if not url or _UNPRINTABLE.search(url):
+        raise Refused("the address is empty or has spaces, backslashes, or characters other than plain ASCII")
+    try:
+        parts = urlsplit(url)
+        netloc = parts.netloc
+    except ValueError as error:
+        raise Refused("the address cannot be read as a URL") from error
+    if "@" in netloc:
+        raise Refused("the address carries a user name or password")
+    if parts.scheme not in DEFAULT_PORTS:
+        raise Refused(f"{_short(parts.scheme)} cannot be asked, only http:// and https://")
+    if "?" in url or "#" in url:
+        raise Refused("a base address has neither a query nor a fragment")
+    if "%" in netloc:
+        raise Refused("the host is percent-encoded or carries a zone")
+    return parts
+
+
+def _port(parts: SplitResult) -> int:
+    text = parts.netloc.rpartition("]")[2].partition(":")
+    if not text[1]:
+        return DEFAULT_PORTS[parts.scheme]
+    if not _PORT.fullmatch(text[2]) or not 1 <= int(text[2]) <= 65535:
+        raise Refused(f"{_short(text[2])} is not a port")
+    return int(text[2])
+
+
+def _literal(host: str, bracketed: bool) -> list[Address]:
+    """The address that `host` spells in the one usual way; empty for a name; Refused for other spellings."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        address = None
+    if bracketed != isinstance(address, IPv6Address):
+        raise Refused(f"{_short(host)} is not an IPv6 address in brackets")
+    if address is not None:
+        return [address]
+    # 127.1, 0x7f000001, 2130706433, 0177.0.0.1: other programs read these as IPv4 addresses.
+    if re.fullmatch(r"0[xX][0-9a-fA-F]*|[0-9]+", host.rstrip(".").rpartition(".")[2]):
+        raise Refused(f"{_short(host)} is an unusual spelling of an address")
+    return []
+
+
+def _resolved(host: str, resolve: Resolve) -> list[Address]:
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+        raise Refused(f"{_short(host)} is not a host name")
+    found = list(resolve(host))
+    if not found:
+        raise Refused(f"{_short(host)} has no address")
+    try:
+        return [ip_address(text) for text in found]
+    except ValueError as error:
+        raise Refused(f"{_short(host)} resolves to something that is not an address") from error
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")

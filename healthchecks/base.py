@@ -1,0 +1,107 @@
+"""What a check is: a question about one side of a rollout, answered pass, fail or unknown, with evidence.
+
+A check is one module `healthchecks/<name>.py` with
+
+- `Options`: a frozen standard dataclass, the check's part of the configuration (flat; plain types; defaults
+  where an operator would expect one; `__pydantic_config__ = {"extra": "forbid"}`), and
+- `ask(options, subject) -> Verdict`: reads through `subject` only, changes nothing, never raises for what it
+  finds: trouble while asking is an unknown verdict.
+
+Nothing else has to be touched for a new check to be known under its module's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from providers.base import Environment, HostInventory, Instance, Patch, Provider, Reading, Service, Slot
+
+Answer = Literal["pass", "fail", "unknown"]
+Role = Literal["original", "replacement"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer with its reason. `evidence` is plain data that goes into the journal: no secrets, bounded size."""
+
+    answer: Answer
+    summary: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def passed(cls, summary: str, **evidence: Any) -> Verdict:
+        return cls("pass", summary, evidence)
+
+    @classmethod
+    def failed(cls, summary: str, **evidence: Any) -> Verdict:
+        return cls("fail", summary, evidence)
+
+    @classmethod
+    def unknown(cls, summary: str, **evidence: Any) -> Verdict:
+        return cls("unknown", summary, evidence)
+
+
+class Readings:
+    """What one tick of a gate sees of a service: each thing is read at most once, and only if a check asks.
+
+    `since` is the traffic reading when the gate began (None before that): checks count from there.
+    """
+
+    def __init__(self, provider: Provider, service: Service, since: Reading | None = None) -> None:
+        self.service, self.since = service, since
+        self._provider, self._read = provider, dict[str, Any]()
+
+    def _once(self, key: str, read: Callable[[], Any]) -> Any:
+        if key not in self._read:
+            self._read[key] = read()
+        return self._read[key]
+
+    def environments(self) -> Mapping[Slot, Environment]:
+        read: Mapping[Slot, Environment] = self._once(
+            "environments", lambda: self._provider.compute.describe(self.service)
+        )
+        return read
+
+    def instances(self, slot: Slot) -> Sequence[Instance]:
+        found = self._once(
+            "instances", lambda: self._provider.compute.observe([self.service])[self.service.name]
+        )
+        return [instance for instance in found if instance.slot == slot]
+
+    def traffic(self) -> Reading:
+        reading: Reading = self._once(
+            "traffic", lambda: self._provider.traffic.observe([self.service])[self.service.name]
+        )
+        return reading
+
+    def inventory(self, slot: Slot) -> Sequence[HostInventory]:
+        hosts: Sequence[HostInventory] = self._once(
+            f"inventory:{slot}", lambda: self._provider.inventory.read(self.service, slot)
+        )
+        return hosts
+
+    def test_route(self, slot: Slot) -> Any:
+        return self._provider.traffic.test_route(self.service, slot)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The side that a check is asked about, the side beside it, and what the rollout knows of both.
+
+    `patch` and `capacity` are what the plan and the rollback card say: the image that must run, and the units
+    that must be there. `timeout_s` bounds one ask.
+    """
+
+    role: Role
+    slot: Slot
+    beside: Slot
+    readings: Readings
+    patch: Patch | None
+    capacity: int
+    now: float
+    timeout_s: float = 5.0
+
+
+Ask = Callable[[Any, Subject], Verdict]

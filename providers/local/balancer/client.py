@@ -1,0 +1,148 @@
+"""Synchronous client of the control socket. Standard library only: the emergency path imports it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from providers.local.balancer.answers import StateAnswer
+
+SOCKET = "control.sock"
+MAX_SOCKET_PATH = 100  # bytes; the kernel takes 107
+
+
+class BalancerError(Exception):
+    """Root of: Unreachable, Refused (of which Conflict)."""
+
+
+class Unreachable(BalancerError):
+    """No answer. may_have_applied: whether the request could have been carried out nevertheless."""
+
+    def __init__(self, message: str, *, may_have_applied: bool) -> None:
+        super().__init__(message)
+        self.may_have_applied = may_have_applied
+
+
+class Refused(BalancerError):
+    """The balancer said no and changed nothing (a 5xx: promises nothing). status: its HTTP status."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Conflict(Refused):
+    """The revision was not the expected one. state: the one in force."""
+
+    def __init__(self, message: str, *, state: StateAnswer) -> None:
+        super().__init__(message, status=409)
+        self.state = state
+
+
+class BalancerClient:
+    """Talks to the balancer of one folder; a connection for each call. timeout_s holds for each call.
+
+    All calls raise Unreachable and Refused; writes raise Conflict.
+    """
+
+    def __init__(self, directory: Path | str, timeout_s: float = 5.0) -> None:
+        self._directory = Path(directory)
+        self._timeout_s = timeout_s
+
+    def state(self) -> StateAnswer:
+        return cast("StateAnswer", self._call("GET", "/v1/state"))
+
+    def set_weights(
+        self, weights: Mapping[str, int], *, expected_revision: int | None, token: str
+    ) -> StateAnswer:
+        """Route by these weights; in force and on disk when this returns. expected_revision None: any.
+
+        A repeat of the last write (same token and weights) changes nothing and succeeds.
+        """
+        body = {"weights": dict(weights), "expected_revision": expected_revision, "token": token}
+        return cast("StateAnswer", self._call("PUT", "/v1/weights", body))
+
+    def set_targets(
+        self, slot: str, addresses: Sequence[str], *, expected_revision: int | None, token: str
+    ) -> StateAnswer:
+        """Replace the targets (`ip:port`) of one slot, under the same rules as the weights."""
+        body = {"addresses": list(addresses), "expected_revision": expected_revision, "token": token}
+        return cast("StateAnswer", self._call("PUT", f"/v1/targets/{slot}", body))
+
+    def cut(self, slot: str) -> int:
+        """Close what is in flight on a slot; returns how many requests that were."""
+        return int(cast("dict[str, int]", self._call("POST", f"/v1/cut/{slot}"))["closed"])
+
+    def _call(self, method: str, path: str, body: object = None) -> object:
+        connection = _UnixConnection(self._directory, self._timeout_s)
+        content = None if body is None else json.dumps(body)
+        try:
+            try:
+                connection.connect()
+            except OSError as error:
+                raise Unreachable(
+                    f"balancer at {self._directory}: {error}", may_have_applied=False
+                ) from error
+            try:
+                connection.request(method, path, content, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                status, document = answer.status, json.loads(answer.read())
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                message = f"balancer at {self._directory}: no answer to {method} {path}: {error!r}"
+                raise Unreachable(message, may_have_applied=method != "GET") from error
+        finally:
+            connection.close()
+        return _judge(status, document)
+
+
+def _judge(status: int, document: object) -> object:
+    if status == 200:
+        return document
+    fields = document if isinstance(document, dict) else {}
+    message = str(fields.get("error", document))
+    if status == 409:
+        raise Conflict(message, state=cast("StateAnswer", fields["state"]))
+    raise Refused(message, status=status)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, directory: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._directory = directory
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            channel.settimeout(self._timeout_s)
+            with _short_path(self._directory) as path:
+                channel.connect(path)
+        except BaseException:
+            channel.close()
+            raise
+        self.sock = channel
+
+
+@contextmanager
+def _short_path(directory: Path) -> Iterator[str]:
+    # The kernel limits a socket's path, not a folder's: a long one is reached through its open descriptor.
+    direct = str(directory / SOCKET)
+    if len(os.fsencode(direct)) <= MAX_SOCKET_PATH:
+        yield direct
+        return
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not Path(f"/proc/self/fd/{descriptor}").exists():
+            raise OSError(
+                f"the path is longer than {MAX_SOCKET_PATH} bytes, and /proc is not there to shorten it"
+            )
+        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,77 @@
+"""Asks each target, all the time, whether it can serve, and tells the route table."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+from yarl import URL
+
+from providers.local.balancer.config import Health
+from providers.local.balancer.route import RouteTable
+from providers.local.balancer.state import split_address
+
+
+class HealthWatch:
+    """One small task for each target. Call `sync` after the targets changed, `close` at the end."""
+
+    def __init__(self, routes: RouteTable, health: Health) -> None:
+        self._routes = routes
+        self._health = health
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        # A connection for each check: whether new ones are accepted is part of the question.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=health.timeout_s),
+            headers={"User-Agent": "rollout-balancer-health"},
+        )
+
+    async def first_pass(self) -> None:
+        """Returns once every slot that gets traffic can serve, or when all targets were asked."""
+        pending = {asyncio.create_task(self._check(address)) for address in self._routes.addresses()}
+        while pending and not self._routes.servable():
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:  # the periodic check asks these again at once
+            task.cancel()
+
+    def sync(self) -> None:
+        wanted = set(self._routes.addresses())
+        for address in set(self._tasks) - wanted:
+            self._tasks.pop(address).cancel()
+        for address in wanted - set(self._tasks):
+            self._tasks[address] = asyncio.create_task(self._watch(address))
+
+    async def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._session.close()
+
+    async def _watch(self, address: str) -> None:
+        while True:
+            await self._check(address)
+            await asyncio.sleep(self._health.interval_s)
+
+    async def _check(self, address: str) -> None:
+        try:
+            problem = await (self._connect(address) if self._health.path is None else self._get(address))
+        except TimeoutError:
+            problem = f"no answer within {self._health.timeout_s:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            problem = f"check failed: {error}"
+        if problem is None:
+            self._routes.passed(address)
+        else:
+            self._routes.failed(address, problem)
+
+    async def _get(self, address: str) -> str | None:
+        url = URL(f"http://{address}{self._health.path}", encoded=True)
+        async with self._session.get(url, allow_redirects=False) as answer:
+            return None if 200 <= answer.status < 400 else f"check answered {answer.status}"
+
+    async def _connect(self, address: str) -> None:
+        host, port = split_address(address)
+        async with asyncio.timeout(self._health.timeout_s):
+            _, writer = await asyncio.open_connection(host, port)
+        writer.close()

@@ -1,0 +1,119 @@
+"""How simulated instances live: launching takes time, may stall or fail; the killed are replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from providers.base import Instance
+
+from . import balancer
+from .model import SimInstance, SimService, SimSlot
+
+if TYPE_CHECKING:
+    from .cloud import SimCloud
+
+
+def resize(cloud: SimCloud, svc: SimService, slot: SimSlot, capacity: int) -> None:
+    """Launch what is missing; give up failed instances first, then the newest."""
+    slot.capacity = capacity
+    while len(slot.instances) > capacity:
+        failed = [instance for instance in slot.instances if instance.state == "failed"]
+        _remove(slot, (failed or slot.instances)[-1])
+    while len(slot.instances) < capacity:
+        launch(cloud, svc, slot)
+
+
+def launch(cloud: SimCloud, svc: SimService, slot: SimSlot, registered: bool = False) -> SimInstance:
+    if slot.image is None:
+        raise AssertionError(f"{svc.name}: {slot.name} has no image to launch")
+    number = cloud.next_number()
+    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:8080"
+    instance = SimInstance(f"i-{number:08x}", slot.name, slot.image, address, registered=registered)
+    slot.instances.append(instance)
+    _boot(cloud, svc, slot, instance)
+    return instance
+
+
+def serve_at_once(cloud: SimCloud, svc: SimService, slot: SimSlot) -> None:
+    """One that has been there for long: running, and healthy behind the balancer."""
+    instance = launch(cloud, svc, slot, registered=True)
+    instance.boot += 1
+    instance.state, instance.started_at, instance.judged = "running", cloud.timeline.now, "healthy"
+
+
+def reboot(cloud: SimCloud, svc: SimService, slot: SimSlot) -> None:
+    for instance in slot.instances:
+        if instance.state == "running":
+            instance.state, instance.judged = "starting", "unknown"
+            _boot(cloud, svc, slot, instance)
+
+
+def kill(cloud: SimCloud, svc: SimService, slot: SimSlot, instance: SimInstance, reason: str) -> None:
+    """The instance dies; the balancer notices after its lag, and then it is replaced where that is wanted."""
+    balancer.accrue(svc, cloud.timeline.now)
+    instance.state, instance.reason = "failed", reason
+    instance.boot += 1  # a launch under way ends here
+    balancer.judge_later(cloud, svc, instance)
+    if svc.settings.self_healing:
+        cloud.timeline.after(svc.settings.health_lag_s, lambda: _heal(cloud, svc, slot, instance))
+
+
+def public(instance: SimInstance) -> Instance:
+    image = instance.image.id
+    return Instance(
+        instance.id, instance.slot, instance.state, image, instance.address, instance.reason, instance.started_at
+    )
+
+
+def _boot(cloud: SimCloud, svc: SimService, slot: SimSlot, instance: SimInstance) -> None:
+    instance.boot += 1
+    boot, settings = instance.boot, svc.settings
+    seconds = settings.launch_s
+    if settings.launch_jitter_s:
+        seconds += settings.launch_jitter_s * cloud.random.random()
+
+    def booted() -> None:
+        if instance.gone or instance.boot != boot:
+            return
+        limit = cloud.switches.place(cloud.switches.launch_limit, svc.name, slot.name)
+        if limit is not None and sum(i.state == "running" for i in slot.instances) >= limit:
+            instance.reason = cloud.switches.launch_limit_reason
+            cloud.timeline.after(max(settings.launch_s, 1.0), booted)
+            return
+        _started(cloud, svc, instance)
+
+    cloud.timeline.after(seconds, booted)
+
+
+def _started(cloud: SimCloud, svc: SimService, instance: SimInstance) -> None:
+    if instance.image.behaviour.starts:
+        instance.state, instance.reason, instance.started_at = "running", "", cloud.timeline.now
+        if instance.image.behaviour.flaps_every_s > 0:
+            _flap_later(cloud, svc, instance, instance.boot)
+    else:
+        instance.state, instance.reason = "failed", f"{instance.image.id}: exited with status 1 while starting"
+    balancer.judge_later(cloud, svc, instance)
+
+
+def _flap_later(cloud: SimCloud, svc: SimService, instance: SimInstance, boot: int) -> None:
+    def flap() -> None:
+        if not instance.gone and instance.boot == boot:
+            balancer.accrue(svc, cloud.timeline.now)
+            instance.flapped = not instance.flapped
+            balancer.judge_later(cloud, svc, instance)
+            cloud.timeline.after(instance.image.behaviour.flaps_every_s, flap)
+
+    cloud.timeline.after(instance.image.behaviour.flaps_every_s, flap)
+
+
+def _heal(cloud: SimCloud, svc: SimService, slot: SimSlot, dead: SimInstance) -> None:
+    if not dead.gone:
+        balancer.accrue(svc, cloud.timeline.now)
+        _remove(slot, dead)
+        if len(slot.instances) < slot.capacity:
+            launch(cloud, svc, slot, registered=dead.registered)
+
+
+def _remove(slot: SimSlot, instance: SimInstance) -> None:
+    instance.gone = True
+    slot.instances.remove(instance)

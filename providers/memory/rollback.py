@@ -1,0 +1,62 @@
+"""The emergency path of the simulated cloud: no engine, no settings, standard library only.
+
+`target` is what `Traffic.card_target` wrote into the rollback card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from providers.base import SLOTS, HoldMark, Service, Slot, plain
+
+from . import balancer
+from .cloud import SimCloud, find
+from .model import SimService, nothing
+
+
+def read(target: Mapping[str, Any]) -> dict[str, Any]:
+    """Declared weights, revision and mark; healthy targets and connections of each slot."""
+    cloud, service = _reached(target)
+    return cloud.read("emergency.read", service, lambda svc: _state(cloud, svc))
+
+
+def put_back(target: Mapping[str, Any], weights: Mapping[Slot, int], token: str) -> dict[str, Any]:
+    """Declare these weights whatever is declared now, and say what is there then."""
+    cloud, service = _reached(target)
+
+    def act(svc: SimService) -> tuple[dict[str, Any], str]:
+        effect = balancer.declare(cloud, svc, balancer.check_weights(svc, weights))
+        return _state(cloud, svc), effect
+
+    def pretend(svc: SimService) -> dict[str, Any]:
+        return {**_state(cloud, svc), "weights": dict(weights)}
+
+    asked = tuple(sorted(weights.items()))
+    return cloud.write("emergency.put_back", service, None, token, (asked,), act, pretend)
+
+
+def set_mark(target: Mapping[str, Any], mark: Mapping[str, Any] | None, token: str) -> None:
+    """Leave a hold mark with the traffic, or clear it."""
+    cloud, service = _reached(target)
+    wanted = None if mark is None else HoldMark.from_json(mark)
+
+    def act(svc: SimService) -> tuple[None, str]:
+        return None, balancer.set_mark(svc, wanted)
+
+    cloud.write("emergency.set_mark", service, None, token, (wanted,), act, nothing)
+
+
+def _reached(target: Mapping[str, Any]) -> tuple[SimCloud, Service]:
+    return find(target["cloud"]), Service(target["service"])
+
+
+def _state(cloud: SimCloud, svc: SimService) -> dict[str, Any]:
+    now = cloud.timeline.now
+    return {
+        "weights": dict(svc.weights),
+        "revision": f"r{svc.revision}",
+        "mark": plain(svc.mark),
+        "healthy": {slot: balancer.target_health(cloud, svc, slot).healthy for slot in SLOTS},
+        "in_flight": {slot: balancer.in_flight(svc, slot, now) for slot in SLOTS},
+    }

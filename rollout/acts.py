@@ -1,0 +1,224 @@
+"""What each line of the story does to the world: the domain acts, as data that `run.once` journals and repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from providers.base import Environment, Patch, Route, Slot, plain, weights_for
+from rollout.card import Card
+from rollout.run import Act, Run
+
+
+def owner_tag(run: Run) -> str:
+    """What this program leaves on environments that it creates; only these does it ever delete."""
+    return f"rollout-manager/{run.service.name}"
+
+
+def capture_original(run: Run) -> Act:
+    """The serving side as it is now: what every later step and the way back are measured against."""
+
+    def do(intent: Any) -> dict[str, Any]:
+        environments = run.provider.compute.describe(run.service)
+        reading = run.provider.traffic.observe([run.service])[run.service.name]
+        return {
+            "route": plain(intent.route),
+            "environments": {slot: plain(environment) for slot, environment in environments.items()},
+            "healthy": reading.targets[run.plan.original].healthy,
+        }
+
+    return Act("capture", "read", do)
+
+
+def captured(run: Run, slot: Slot) -> Environment:
+    return Environment.from_json(run.journal.value("capture")["environments"][slot])
+
+
+def changes_since_plan(run: Run) -> list[str]:
+    """What is no longer as the plan saw it."""
+    was, plan = captured(run, run.plan.original), run.plan
+    active = Route.from_json(run.journal.value("capture")["route"]).active
+    pairs = {
+        "active slot": (plan.original, active),
+        "image": (plan.original_image, was.image),
+        "configuration": (dict(plan.original_fingerprint), dict(was.fingerprint)),
+        "application version": (plan.app_version, was.app_version),
+    }
+    return [f"{name} was {planned}, is {found}" for name, (planned, found) in pairs.items() if planned != found]
+
+
+def write_card(run: Run, step: str = "card", *, valid_for_s: float | None = None, closed: str = "") -> Act:
+    """Write the way back, or write it again with its end."""
+
+    def args() -> dict[str, Any]:
+        now, plan = run.clock.now(), run.plan
+        earlier = run.journal.value("card")
+        card = (
+            Card(**earlier)
+            if earlier
+            else Card(
+                rollout=run.id,
+                service=plan.service.name,
+                provider=plan.provider,
+                original=plan.original,
+                replacement=plan.replacement,
+                target=run.provider.traffic.card_target(run.service),
+                capacity=plan.capacity,
+                write_timeout_s=run.provider.write_timeout_s,
+                app_version=plan.app_version,
+                written_at=now,
+            )
+        )
+        until = now + valid_for_s if valid_for_s is not None else card.valid_until
+        return replace(card, valid_until=until, closed=closed).to_json()
+
+    def do(intent: Any) -> Mapping[str, Any]:
+        run.means.cards.write(Card.from_json(intent.args))
+        return dict(intent.args)
+
+    return Act(step, "create", do, args)
+
+
+def mirror_original(run: Run) -> Act:
+    plan = run.plan
+    return Act(
+        "mirror",
+        "create",
+        lambda intent: run.provider.compute.mirror(
+            run.service, plan.original, plan.replacement, plan.patch.image, intent.args["owner"], intent.token
+        ),
+        lambda: {"image": plan.patch.image, "owner": owner_tag(run)},
+    )
+
+
+def pin(run: Run, step: str, slot: Slot, floor: int) -> Act:
+    """A floor with owner and original value (in the capture); never a ceiling."""
+    return Act(
+        step,
+        "set",
+        lambda intent: run.provider.compute.set_floor(run.service, slot, intent.args["floor"], intent.token),
+        lambda: {"slot": slot, "floor": floor, "was": captured(run, slot).floor},
+        lambda route, args: run.provider.compute.describe(run.service)[slot].floor == args["floor"],
+    )
+
+
+def patch_replacement(run: Run) -> Act:
+    def do(intent: Any) -> dict[str, Any]:
+        patch = Patch.from_json(intent.args["patch"])
+        applied = run.provider.patcher.apply(run.service, run.plan.replacement, patch, intent.token)
+        data: dict[str, Any] = plain(applied)
+        return data
+
+    return Act("patch", "create", do, lambda: {"patch": plain(run.plan.patch)})
+
+
+def reboot_replacement(run: Run) -> Act:
+    return Act(
+        "reboot",
+        "create",
+        lambda intent: run.provider.patcher.reboot(run.service, run.plan.replacement, intent.token),
+    )
+
+
+def grow(run: Run, step: str, slot: Slot) -> Act:
+    """Capacity of a side up to the larger current need; never down, never a number read before a wait."""
+
+    def args() -> dict[str, Any]:
+        environments = run.provider.compute.describe(run.service)
+        need = max(run.plan.capacity, environments[run.plan.original].capacity)
+        return {"slot": slot, "capacity": max(need, environments[slot].capacity), "had": environments[slot].capacity}
+
+    return Act(
+        step,
+        "set",
+        lambda intent: run.provider.compute.scale(run.service, slot, intent.args["capacity"], intent.token),
+        args,
+        lambda route, args: args["had"] >= args["capacity"],
+    )
+
+
+def attach(run: Run, step: str, slot: Slot) -> Act:
+    """The side becomes a target at the weight that it has; before its first swap that is 0."""
+
+    def do(intent: Any) -> dict[str, Any]:
+        instances = run.provider.compute.observe([run.service])[run.service.name]
+        ours = [each for each in instances if each.slot == slot and each.state == "running"]
+        run.provider.traffic.attach(run.service, slot, ours, intent.token)
+        return {"targets": [each.address for each in ours]}
+
+    return Act(step, "set", do, lambda: {"slot": slot})
+
+
+def swap(run: Run, step: str, weights: Mapping[Slot, int]) -> Act:
+    """Move new traffic; the other side is added to before this side is taken from, and no route is ever empty."""
+    return Act(
+        step,
+        "set",
+        lambda intent: run.provider.traffic.set_weights(run.service, weights, intent.route, intent.token),
+        lambda: {"weights": dict(weights)},
+        lambda route, args: dict(route.weights) == args["weights"],
+    )
+
+
+def cut(run: Run, step: str, slot: Slot) -> Act:
+    return Act(
+        step,
+        "set",
+        lambda intent: {"closed": run.provider.traffic.cut(run.service, slot, intent.token)},
+        lambda: {"slot": slot},
+    )
+
+
+def detach(run: Run, step: str, slot: Slot) -> Act:
+    return Act(
+        step,
+        "set",
+        lambda intent: run.provider.traffic.detach(run.service, slot, intent.token),
+        lambda: {"slot": slot},
+    )
+
+
+def give_up(run: Run, step: str, slot: Slot) -> Act:
+    """Delete the side if this program created it; park it if it is the user's."""
+
+    def do(intent: Any) -> dict[str, Any]:
+        compute = run.provider.compute
+        if not compute.describe(run.service)[slot].exists:
+            return {"already": True}
+        if compute.delete_if_owned(run.service, slot, intent.args["owner"], intent.token):
+            return {"deleted": True}
+        compute.park(run.service, slot, intent.token)
+        return {"parked": True}
+
+    return Act(step, "set", do, lambda: {"slot": slot, "owner": owner_tag(run)})
+
+
+def clear_mark(run: Run, step: str) -> Act:
+    return Act(
+        step,
+        "set",
+        lambda intent: run.provider.traffic.mark(run.service, None, intent.token),
+        dict,
+        lambda route, args: route.mark is None,
+    )
+
+
+def deny_image(run: Run, step: str) -> Act:
+    """Only an image whose check failed is denied; never for unknown, quota, time-out or a person's abort."""
+
+    def do(intent: Any) -> dict[str, Any]:
+        for image in intent.args["images"]:
+            run.means.store.deny(run.service.name, image, intent.args["reason"], run.id, run.clock.now())
+        return {"denied": intent.args["images"]}
+
+    def args() -> dict[str, Any]:
+        decision = run.journal.decision
+        reason = decision.data["reason"] if decision else ""
+        return {"images": sorted(run.plan.patch.images.values()), "reason": reason[:400]}
+
+    return Act(step, "create", do, args)
+
+
+def way_back(run: Run) -> dict[Slot, int]:
+    return weights_for(run.plan.original, 100)

@@ -1,0 +1,138 @@
+"""The story of one rollout, and its way back. Read it from top to bottom.
+
+Every line goes through the journal, so the story may be told again from the top at any time, by any process. It
+reads the plan and the journal only: no settings, no clock. It never turns back by itself: a failed line ends the
+job, the decision is journalled, and the next job tells `roll_back` instead.
+"""
+
+from __future__ import annotations
+
+from providers.base import weights_for
+from rollout import acts
+from rollout.flow import TurnBack
+from rollout.observer import Fact
+from rollout.run import Run
+
+
+def roll_out(run: Run) -> None:
+    """Patch one service without changing what serves it."""
+    original, replacement, need = run.plan.original, run.plan.replacement, run.plan.capacity
+
+    run.enter("preparing")
+    run.gate("preflight", "preflight", on=original)
+    run.once(acts.capture_original(run))
+    turn_back_if_changed(run)
+    run.once(acts.write_card(run))
+
+    run.enter("mirroring")
+    run.once(acts.mirror_original(run))
+    run.once(acts.pin(run, "pin:original", original, need))
+
+    run.enter("patching")
+    applied = run.once(acts.patch_replacement(run))
+    run.once(acts.grow(run, "launch", replacement))
+    run.once(acts.pin(run, "pin:replacement", replacement, need))
+    if needs_reboot(applied):
+        run.once(acts.reboot_replacement(run))
+    run.until("running", running(run), deadline="running")
+    run.once(acts.attach(run, "attach", replacement))
+    run.until("healthy", Fact("healthy", replacement, need), deadline="healthy")
+    run.rest("settle", settled_at(run))
+
+    run.enter("proving")
+    run.gate("proof", "replacement", on=replacement)
+    run.approval()
+
+    run.enter("shifting")
+    for number, percent in enumerate(run.plan.steps, start=1):
+        weights = weights_for(replacement, percent)
+        run.once(acts.grow(run, f"grow:{number}", replacement))
+        run.once(acts.swap(run, f"swap:{number}:{percent}", weights))
+        run.until(f"observed:{number}:{percent}", Fact("routed", weights=weights), deadline="observed")
+        run.gate(f"live:{number}:{percent}", "live", on=replacement)
+
+    run.enter("baking")
+    run.gate("bake", "bake", on=replacement)
+    promoted = run.once(acts.write_card(run, "promote", valid_for_s=run.plan.keep_warm_s))
+
+    run.enter("warm")
+    run.rest("keep-warm", promoted["valid_until"], unless=lambda: run.journal.warm_ended is not None)
+    retire(run)
+
+
+def retire(run: Run) -> None:
+    """Give the original up: only after its window, a quiet time, and a direct look at route and mark."""
+    original, replacement = run.plan.original, run.plan.replacement
+    ended = run.once(acts.write_card(run, "window-closed", valid_for_s=0.0))
+    run.rest("quiet", ended["valid_until"] + 2 * run.provider.write_timeout_s)
+
+    run.enter("retiring")
+    run.until("original-drained", Fact("drained", original), deadline="drained", go_on=True)
+    run.once(acts.detach(run, "detach", original))
+    run.once(acts.give_up(run, "give-up", original))
+    run.until("original-gone", Fact("gone", original), deadline="drained", go_on=True)
+    run.once(acts.pin(run, "unpin", replacement, acts.captured(run, original).floor))
+    run.once(acts.write_card(run, "card:closed", closed="retired"))
+    run.close("retired", "promoted")
+
+
+def roll_back(run: Run) -> None:
+    """Put traffic back on the original, make sure that it stays there, and give the replacement up."""
+    original, replacement = run.plan.original, run.plan.replacement
+
+    run.enter("rolling_back")
+    if run.did("card"):
+        run.once(acts.grow(run, "back:capacity", original))
+        run.once(acts.swap(run, "back:swap", acts.way_back(run)))
+        run.hold("back:hold", acts.way_back(run), lambda step: acts.swap(run, step, acts.way_back(run)), quiet_at(run))
+        run.until("back:observed", Fact("routed", weights=acts.way_back(run)), deadline="observed")
+    if run.did("attach"):
+        if run.plan.on_rollback == "cut":
+            run.once(acts.cut(run, "back:cut", replacement))
+        run.until("back:drained", Fact("drained", replacement), deadline="drained", go_on=True)
+        run.once(acts.detach(run, "back:detach", replacement))
+    if run.did("mirror"):
+        run.once(acts.give_up(run, "back:give-up", replacement))
+        run.until("back:gone", Fact("gone", replacement), deadline="drained", go_on=True)
+    if run.did("pin:original"):
+        run.once(acts.pin(run, "back:unpin", original, acts.captured(run, original).floor))
+    if run.journal.decision and run.journal.decision.data["deny"]:
+        run.once(acts.deny_image(run, "back:deny"))
+    run.once(acts.clear_mark(run, "back:clear-mark"))
+    if run.did("card"):
+        run.once(acts.write_card(run, "back:card", closed="rolled_back"))
+    run.close("rolled_back", "aborted" if was_aborted(run) else "rolled_back")
+
+
+def turn_back_if_changed(run: Run) -> None:
+    """The plan was made against a state that is gone: nothing was done yet, so nothing is."""
+    changes = acts.changes_since_plan(run)
+    if changes:
+        raise TurnBack("the service changed since the plan was made: " + "; ".join(changes))
+
+
+def needs_reboot(applied: dict[str, object]) -> bool:
+    """Unknown blocks: a patch that may or may not need a reboot proves nothing until it had one."""
+    return applied["reboot_needed"] is not False
+
+
+def running(run: Run) -> Fact:
+    return Fact("running", run.plan.replacement, run.plan.capacity, run.plan.patch.image)
+
+
+def settled_at(run: Run) -> float:
+    """A fresh host may still be changing itself: proofs begin a while after it turned healthy."""
+    healthy = run.journal.record("healthy")
+    assert healthy is not None  # noqa: S101 - the line before recorded it
+    return healthy.at + run.plan.settle_s
+
+
+def quiet_at(run: Run) -> float:
+    """When no write that began before the decision can land any more."""
+    decision = run.journal.decision
+    assert decision is not None  # noqa: S101 - roll_back is told only after the decision
+    return decision.at + run.provider.write_timeout_s
+
+
+def was_aborted(run: Run) -> bool:
+    return run.journal.decision is not None and run.journal.decision.data["kind"] == "abort"

@@ -1,0 +1,112 @@
+"""Turning back is one journal entry, whoever asked: a gate, a deadline, an abort, the on-call engineer.
+
+Read first whether the original can serve; then write the decision in the transaction that raises the epoch, if the
+journal has not moved since that read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from providers.base import Provider, ProviderError, Weights, plain
+from rollout.journal import Journal
+from rollout.phases import can_turn_back
+from rollout.plan import Plan
+from rollout.store import HeadMoved, Store
+
+Kind = Literal["gate", "abort", "rollback", "interrupt", "mark"]
+TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Can traffic go back? `go` with the reason in words, and the route as it was read."""
+
+    go: bool
+    why: str
+    route: Weights | None
+
+
+class CannotTurnBack(Exception):
+    """The way back is not open; the message says why and what can be done."""
+
+
+def original_can_serve(plan: Plan, journal: Journal, provider: Provider) -> Readiness:
+    """Pass → go. Fail → stay. Unknown → go if it was seen healthy since the card was written, and say so."""
+    captured = journal.value("capture")
+    try:
+        route = provider.traffic.route(plan.service)
+        weights: Weights | None = dict(route.weights)
+        if captured is None or route.share(plan.original) == 100:
+            return Readiness(True, f"all traffic is on {plan.original}", weights)
+        reading = provider.traffic.observe([plan.service])[plan.service.name]
+    except ProviderError as error:
+        return _if_seen_healthy(plan, captured, f"the balancer cannot be read ({error})", None)
+    original, replacement = reading.targets[plan.original], reading.targets[plan.replacement]
+    seen = f"{original.healthy} of {plan.capacity} healthy on {plan.original}"
+    if original.healthy >= plan.capacity:
+        return Readiness(True, seen, weights)
+    if original.healthy == 0 and original.unknown and not original.unhealthy:
+        return _if_seen_healthy(plan, captured, f"{plan.original} has not been judged yet", weights)
+    better = original.healthy > 0 and original.healthy >= replacement.healthy
+    return Readiness(better, f"{seen}, {replacement.healthy} on {plan.replacement}", weights)
+
+
+def _if_seen_healthy(plan: Plan, captured: Mapping[str, Any] | None, why: str, route: Weights | None) -> Readiness:
+    healthy = captured is not None and captured["healthy"] >= plan.capacity
+    told = "it was healthy when the card was written" if healthy else "it was not seen healthy"
+    return Readiness(healthy, f"{why}; {told}", route)
+
+
+def decide_roll_back(
+    store: Store,
+    provider: Provider,
+    rollout: str,
+    *,
+    kind: Kind,
+    reason: str,
+    actor: str,
+    at: float,
+    deny: bool = False,
+    force: bool = False,
+    evidence: Mapping[str, Any] | None = None,
+) -> Readiness:
+    """Journal the decision; CannotTurnBack past the point of no return. A decision that stands is left as it is.
+
+    When the original cannot serve, nothing is decided: the rollout is halted at its present weights, and the
+    readiness that is returned says why (`go` False).
+    """
+    plan = Plan.from_json(store.rollout(rollout).plan)
+    for _ in range(TRIES):
+        journal = Journal(store.entries(rollout))
+        if journal.decision or journal.closed:
+            return Readiness(True, "it was decided already", None)
+        if not can_turn_back(journal.phase):
+            raise CannotTurnBack(
+                f"{rollout} is {journal.phase}: its way back was given up; "
+                f"to go back now, start a rollout to the earlier image"
+            )
+        ready = original_can_serve(plan, journal, provider)
+        by_person = kind in ("abort", "rollback", "interrupt")
+        data = {
+            "kind": kind,
+            "reason": reason,
+            "actor": actor,
+            "deny": deny,
+            "forced": force,
+            "by_person": by_person,
+            "readiness": ready.why,
+            "route": ready.route,
+            "evidence": plain(evidence or {}),
+        }
+        try:
+            if ready.go or force:
+                store.decide(rollout, journal.head, "roll_back_decided", data, at)
+            else:
+                store.decide(rollout, journal.head, "halted", {**data, "wanted": "roll back"}, at, outcome="halted")
+            return ready
+        except HeadMoved:
+            continue
+    raise CannotTurnBack(f"{rollout} moves too fast to decide over it; try again")

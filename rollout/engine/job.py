@@ -1,0 +1,125 @@
+"""One job: take the lease, tell the story until something has to wait, give the lease back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from providers.base import ProviderError, plain
+from rollout.bluegreen import roll_back, roll_out
+from rollout.decide import decide_roll_back
+from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
+from rollout.journal import Journal
+from rollout.lease import Holder
+from rollout.observer import Sights
+from rollout.plan import STORY, Plan
+from rollout.run import RETRY_S, Means, Run
+from rollout.store import Fenced
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """How a job ended. `due_at` None: nothing will happen until a person says so, or the rollout is closed."""
+
+    why: str
+    due_at: float | None
+
+
+def advance(
+    rollout: str,
+    means: Means,
+    holder: Holder,
+    *,
+    sights: Sights | None = None,
+    on_lease: Callable[[int], None] = lambda epoch: None,
+) -> Advanced:
+    """Drive one rollout as far as it can go now. Raises LeaseHeld when another process drives it."""
+    service = means.store.rollout(rollout).service
+    epoch = means.store.take_lease(service, holder, means.clock.now())
+    on_lease(epoch)
+    try:
+        advanced = _tell(rollout, means, epoch, sights)
+    except Fenced as fenced:
+        return Advanced(str(fenced), means.clock.now())
+    means.store.release_lease(service, epoch, advanced.due_at)
+    return advanced
+
+
+def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Advanced:
+    plan = Plan.from_json(means.store.rollout(rollout).plan)
+    journal = Journal(means.store.entries(rollout))
+    run = Run(rollout, plan, journal, means, epoch, sights)
+    if journal.closed:
+        return Advanced("closed", None)
+    if plan.story > STORY:
+        return Advanced(f"story {plan.story} is newer than this release ({STORY})", None)
+    if journal.halt:
+        return _stay_halted(run)
+    story = roll_back if journal.decision else roll_out
+    try:
+        story(run)
+    except NotYet as wait:
+        return Advanced(wait.why, wait.due_at)
+    except TurnBack as turn:
+        return _turn_back(run, turn)
+    except Halt as halt:
+        return _halt(run, halt.reason, halt.evidence)
+    except ProviderError as error:
+        return _try_again(run, error)
+    except StoryChanged as changed:
+        return _halt(run, str(changed), {})
+    return Advanced("closed", None)
+
+
+def _try_again(run: Run, error: ProviderError) -> Advanced:
+    """A read between two steps failed: the job is due again, until the phase's deadline has passed."""
+    reason = f"{type(error).__name__}: {error}"
+    if run.stuck_s() > run.deadline_s():
+        return _turn_back(run, TurnBack(f"{reason}; nothing could be done for {run.stuck_s():.0f} s"))
+    return Advanced(reason, run.clock.now() + RETRY_S)
+
+
+def _stay_halted(run: Run) -> Advanced:
+    """A halted rollout still obeys a hold mark."""
+    halted = Advanced("halted", None)
+    if run.turning_back:
+        return halted
+    try:
+        run.heed(run.provider.traffic.route(run.service).mark)
+    except TurnBack as turn:
+        return _turn_back(run, turn)
+    except ProviderError:
+        return halted
+    return halted
+
+
+def _turn_back(run: Run, turn: TurnBack) -> Advanced:
+    """The forward story failed: decide. The way back failed: a person is needed."""
+    if run.turning_back:
+        return _halt(run, f"the rollback is not complete: {turn.reason}", turn.evidence)
+    marked = "mark" in turn.evidence
+    decide_roll_back(
+        run.means.store,
+        run.provider,
+        run.id,
+        kind="mark" if marked else "gate",
+        reason=turn.reason,
+        actor=turn.evidence["mark"]["by"] if marked else "rollout",
+        at=run.clock.now(),
+        deny=turn.deny,
+        evidence=turn.evidence,
+    )
+    return Advanced(turn.reason, run.clock.now())
+
+
+def _halt(run: Run, reason: str, evidence: object) -> Advanced:
+    run.means.store.append(
+        run.id,
+        run.epoch,
+        "halted",
+        "",
+        {"reason": reason, "evidence": plain(evidence)},
+        run.clock.now(),
+        outcome="halted",
+    )
+    return Advanced(reason, None)

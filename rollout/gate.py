@@ -1,0 +1,112 @@
+"""When is a gate passed? Pure arithmetic over verdicts and time, kept apart so that it can be tested alone.
+
+A look at a gate is one of four findings:
+  pass      every check passes
+  fail      a check fails on the replacement and not on the original at the same time
+  ambient   a check fails on both sides: the trouble is not the patch's; hold and tell
+  unknown   a check could not tell: blocks, and past its limit fails
+A gate passes after `passes` passing looks in a row and `soak_s` of observed time. Only time between two looks
+that passed and lie close together was observed: a gap above two intervals starts the soak again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from healthchecks.base import Verdict
+
+Finding = Literal["pass", "fail", "ambient", "unknown"]
+Outcome = Literal["open", "passed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateRule:
+    """`failures` failing looks in a row fail the gate; so do `unknown_limit_s` of not knowing, and the deadline."""
+
+    passes: int = 3
+    failures: int = 2
+    interval_s: float = 5.0
+    deadline_s: float = 300.0
+    unknown_limit_s: float = 60.0
+    soak_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """What is kept between two looks."""
+
+    passes: int = 0
+    failures: int = 0
+    observed_s: float = 0.0
+    unknown_since: float | None = None
+    looked_at: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> GateState:
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One check's verdict on the side it was asked about and, where that failed, on the side beside it."""
+
+    check: str
+    verdict: Verdict
+    beside: Verdict | None = None
+
+    @property
+    def finding(self) -> Finding:
+        if self.verdict.answer != "fail":
+            return self.verdict.answer
+        return "ambient" if self.beside and self.beside.answer == "fail" else "fail"
+
+
+def finding_of(asked: Sequence[Asked]) -> Finding:
+    """The worst finding counts; a gate without checks proves nothing and is unknown."""
+    found = {each.finding for each in asked} or {"unknown"}
+    order: tuple[Finding, ...] = ("fail", "unknown", "ambient", "pass")
+    return next(finding for finding in order if finding in found)
+
+
+def judge(
+    rule: GateRule, state: GateState, finding: Finding, started_at: float, now: float
+) -> tuple[GateState, Outcome, str]:
+    """The next state, whether the gate is decided, and why in words."""
+    after = _observe(rule, state, finding, now)
+    if after.failures >= rule.failures:
+        return after, "failed", f"failed {after.failures} times in a row"
+    unknown_s = now - after.unknown_since if after.unknown_since is not None else 0.0
+    if unknown_s > rule.unknown_limit_s:
+        return after, "failed", f"unknown for {unknown_s:.0f} s; the limit is {rule.unknown_limit_s:.0f} s"
+    if after.passes >= rule.passes and after.observed_s >= rule.soak_s:
+        return after, "passed", f"{after.passes} passes, {after.observed_s:.0f} s observed"
+    if now - started_at >= rule.deadline_s:
+        return after, "failed", f"not passed within {rule.deadline_s:.0f} s (last look: {finding})"
+    return (
+        after,
+        "open",
+        f"{finding}; {after.passes} of {rule.passes} passes, {after.observed_s:.0f} of {rule.soak_s:.0f} s",
+    )
+
+
+def _observe(rule: GateRule, state: GateState, finding: Finding, now: float) -> GateState:
+    gap = now - state.looked_at if state.looked_at is not None else None
+    looked = replace(state, looked_at=now)
+    if finding == "pass":
+        close_together = gap is not None and 0 <= gap <= 2 * rule.interval_s and state.passes > 0
+        return replace(
+            looked,
+            passes=state.passes + 1 if close_together or gap is None else 1,
+            failures=0,
+            observed_s=state.observed_s + (gap or 0.0) if close_together else 0.0,
+            unknown_since=None,
+        )
+    if finding == "fail":
+        return replace(looked, passes=0, failures=state.failures + 1, observed_s=0.0, unknown_since=None)
+    since = state.unknown_since if state.unknown_since is not None else now
+    return replace(looked, passes=0, observed_s=0.0, unknown_since=since if finding == "unknown" else None)

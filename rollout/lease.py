@@ -1,0 +1,70 @@
+"""Who acts: a process, named so that another process on the same host can tell whether it is still alive.
+
+Standard library only. A lease whose holder is provably dead here (boot id, pid, start time; a zombie is dead) is
+taken at once; any other runs out by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+LEASE_S = 10.0
+HEARTBEAT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process on a host. `started` is the kernel's start time of the pid, empty where the kernel hides it."""
+
+    host: str
+    boot: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Holder:
+        return cls(data["host"], data["boot"], data["pid"], data["started"])
+
+
+def this_process() -> Holder:
+    pid = os.getpid()
+    return Holder(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "")
+
+
+def is_provably_dead(holder: Holder) -> bool:
+    """True only when this host can tell; a holder elsewhere, or one that cannot be judged, is not."""
+    if not holder.boot or holder.host != socket.gethostname():
+        return False
+    if holder.boot != _boot_id():
+        return True  # the host was started again since
+    started = _start_time(holder.pid)
+    return started is None or (holder.started != "" and started != holder.started)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start_time(pid: int) -> str | None:
+    """The pid's start time in kernel ticks; None when there is no such process or it is a zombie; "" unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else ""
+    except OSError:
+        return ""
+    return None if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,175 @@
+"""What will be done, decided before anything is: pure, hashed, saved, and applied exactly as it stands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from providers.base import SLOTS, Environment, Patch, Route, Service, Slot, other, plain
+from rollout.gate import GateRule
+from rollout.journal import canonical
+
+STORY = 1
+"""The number of the story that this release tells; a plan records the one that it was made for."""
+
+
+class UnsafePlan(Exception):
+    """What was asked for would endanger the service; nothing was changed. The message says what to do instead."""
+
+
+class StalePlan(Exception):
+    """The service is no longer what the plan was made against; `differences` name the fields."""
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        super().__init__("the service changed since the plan was made: " + "; ".join(differences))
+        self.differences = tuple(differences)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """A check as configured: the module that asks, what it is called here, its options."""
+
+    name: str
+    label: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CheckSpec:
+        return cls(data["name"], data["label"], dict(data["options"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    rule: GateRule
+    checks: tuple[CheckSpec, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Gate:
+        return cls(GateRule(**data["rule"]), tuple(CheckSpec.from_json(check) for check in data["checks"]))
+
+
+GATES = ("preflight", "replacement", "live", "bake")
+DEADLINES: Mapping[str, float] = {
+    "preflight": 120.0,
+    "patch": 3600.0,
+    "running": 600.0,
+    "healthy": 600.0,
+    "gate": 900.0,
+    "approval": 7 * 86400.0,
+    "observed": 120.0,
+    "drained": 300.0,
+}
+"""Seconds after which a wait of that kind is given up, where the fleet file says nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One rollout of one service. Times are seconds, weights percent; `capacity` is what both sides must have."""
+
+    service: Service
+    provider: str
+    coexist: str
+    patch: Patch
+    original: Slot
+    original_image: str
+    original_fingerprint: Mapping[str, str]
+    app_version: str | None
+    capacity: int
+    steps: tuple[int, ...]
+    gates: Mapping[str, Gate]
+    settle_s: float = 5.0
+    keep_warm_s: float = 86400.0
+    on_rollback: str = "drain"
+    drain_limit_s: float = 300.0
+    approval: str = "none"
+    deadlines: Mapping[str, float] = field(default_factory=lambda: dict(DEADLINES))
+    made_at: float = 0.0
+    story: int = STORY
+
+    @property
+    def replacement(self) -> Slot:
+        return other(self.original)
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(canonical(self.to_json()).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = plain(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """Raises KeyError or TypeError for anything that `to_json` of this story did not write."""
+        return cls(
+            **{
+                **data,
+                "service": Service(data["service"]["name"], dict(data["service"]["options"])),
+                "patch": Patch.from_json(data["patch"]),
+                "original_fingerprint": dict(data["original_fingerprint"]),
+                "steps": tuple(data["steps"]),
+                "gates": {name: Gate.from_json(gate) for name, gate in data["gates"].items()},
+                "deadlines": dict(data["deadlines"]),
+            }
+        )
+
+
+def choose_original(service: str, environments: Mapping[Slot, Environment], route: Route) -> Environment:
+    """The slot that serves now; UnsafePlan when that cannot be said."""
+    if route.mark is not None:
+        raise UnsafePlan(
+            f"{service} carries the hold mark of {route.mark.rollout}: an emergency rollback has not been finished; "
+            f"next: rollout resume {route.mark.rollout}"
+        )
+    if route.active is None:
+        weights = ", ".join(f"{slot} {route.share(slot)} %" for slot in SLOTS)
+        raise UnsafePlan(f"{service} is served by both slots ({weights}): put all traffic on one side first")
+    original = environments[route.active]
+    if not original.exists or original.capacity < 1:
+        raise UnsafePlan(f"{service}: {route.active} has all the traffic and no capacity; nothing can be mirrored")
+    return original
+
+
+def raise_if_unsafe(plan: Plan, denials: Mapping[str, str]) -> None:
+    """Refuse what must not even begin."""
+    name = plan.service.name
+    if plan.coexist == "forbidden":
+        raise UnsafePlan(
+            f"{name} declares coexist: forbidden, so two sides may never run at once. Patch it by hand: stop the "
+            "service, take a backup, patch, start, check; this program cannot keep a way back for it"
+        )
+    if plan.coexist != "safe":
+        raise UnsafePlan(f"{name} declares coexist: {plan.coexist}, which this release cannot roll out; allowed: safe")
+    for image in plan.patch.images.values():
+        if image in denials:
+            raise UnsafePlan(
+                f"{name}: {plan.patch.reference} is denied ({denials[image]}); choose another image, or lift it "
+                f"with: rollout deny {name} {plan.patch.reference} --lift"
+            )
+    if not plan.steps or plan.steps[-1] != 100 or list(plan.steps) != sorted(set(plan.steps)):
+        raise UnsafePlan(f"{name}: traffic steps must rise and end in 100, found {list(plan.steps)}")
+    empty = [gate for gate in ("replacement", "live") if not plan.gates[gate].checks]
+    if empty:
+        raise UnsafePlan(f"{name}: no checks in the {' and '.join(empty)} gate, so nothing would be proven")
+
+
+def changes_nothing(plan: Plan) -> bool:
+    """The service runs that image already."""
+    return plan.original_image in plan.patch.images.values()
+
+
+def raise_if_stale(plan: Plan, now: Plan) -> None:
+    """A saved plan against one made a moment ago: the same but for its time, or StalePlan with the differences."""
+    saved, fresh = replace(plan, made_at=0.0).to_json(), replace(now, made_at=0.0).to_json()
+    differences = [
+        f"{key} was {_short(saved[key])}, is {_short(fresh[key])}" for key in saved if saved[key] != fresh[key]
+    ]
+    if differences:
+        raise StalePlan(differences)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else canonical(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,410 @@
+"""The journalled verbs of the story: enter · once · until · gate · approval · hold · rest · close.
+
+A job replays the story from the top. What is recorded returns its record; the first thing that is not is done, or
+waited for by raising NotYet. Nothing is held in memory while a rollout waits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from healthchecks.base import Readings, Subject, Verdict
+from providers.base import (
+    Clock,
+    Conflict,
+    HoldMark,
+    Provider,
+    ProviderError,
+    Reading,
+    Route,
+    Slot,
+    Transient,
+    Weights,
+    other,
+    plain,
+)
+from rollout.card import CardFolder
+from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
+from rollout.gate import Asked, GateState, finding_of, judge
+from rollout.journal import Entry, Journal
+from rollout.observer import Fact, Sights
+from rollout.phases import PHASES, may_follow
+from rollout.plan import CheckSpec, Plan
+from rollout.store import Store, Wait
+
+ATTEMPTS = 3  # within one job; after that the job is due again
+RETRY_S = 5.0
+LOOK_S = 30.0  # how often a resting rollout looks for a hold mark
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a job works with. `ask` puts one configured check to a subject and never raises."""
+
+    store: Store
+    provider: Provider
+    clock: Clock
+    cards: CardFolder
+    ask: Callable[[CheckSpec, Subject], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What was journalled before the act: its token, its arguments, and the route that was read directly before."""
+
+    token: str
+    args: Mapping[str, Any]
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing done to the world.
+
+    read    changes nothing; only its result is journalled
+    create  a repeat carries the token and the very arguments that were recorded first
+    set     a repeat reads again, and is a new attempt with a new token; `is_done` says that nothing is left to do
+    """
+
+    step: str
+    kind: Literal["read", "create", "set"]
+    do: Callable[[Intent], Any]
+    args: Callable[[], Mapping[str, Any]] = dict
+    is_done: Callable[[Route, Mapping[str, Any]], bool] = lambda route, args: False
+
+
+class Run:
+    """One rollout inside one job, under the lease's epoch."""
+
+    def __init__(
+        self, rollout: str, plan: Plan, journal: Journal, means: Means, epoch: int, sights: Sights | None = None
+    ) -> None:
+        self.id, self.plan, self.journal, self.means, self.epoch = rollout, plan, journal, means, epoch
+        self.provider, self.clock, self.service = means.provider, means.clock, plan.service
+        self._sights = sights  # read in this tick for all rollouts; good for the wait that was due, no further
+        self._visited: set[str] = set()
+
+    @property
+    def turning_back(self) -> bool:
+        return self.journal.decision is not None
+
+    def began_with(self, story: int) -> bool:
+        """For a step that a later story inserted: was this rollout planned with it?"""
+        return self.plan.story >= story
+
+    def did(self, step: str) -> bool:
+        """Was the step ever meant? It may have taken effect."""
+        return bool(self.journal.intents(step))
+
+    # Recorded facts
+
+    def enter(self, phase: str) -> None:
+        """Record a phase, if the table lets it follow."""
+        if any(entry.kind == "entered" and entry.step == phase for entry in self.journal.entries):
+            return
+        if not may_follow(self.journal.phase, phase):
+            raise StoryChanged(f"{self.id}: {phase} may not follow {self.journal.phase}")
+        self._note("entered", phase, {})
+
+    def close(self, phase: str, outcome: str) -> None:
+        """The last entry: the claim ends."""
+        self.enter(phase)
+        self._note("closed", phase, {"outcome": outcome}, outcome=outcome)
+
+    def _note(self, kind: str, step: str, data: Mapping[str, Any], **more: Any) -> Entry:
+        entry = self.means.store.append(self.id, self.epoch, kind, step, data, self.clock.now(), **more)
+        self.journal.add(entry)
+        return entry
+
+    def _recall(self, step: str) -> Entry | None:
+        """The record of a step, or None when it is now to be done; a failed record turns back once more."""
+        self._visited.add(step)
+        record = self.journal.record(step)
+        if record is None:
+            later = self._story_steps() - self._visited
+            if later:
+                raise StoryChanged(f"{self.id}: {step} was never recorded, but {sorted(later)[0]} after it was")
+            return None
+        if record.data.get("outcome") == "failed":
+            raise TurnBack(record.data["reason"], record.data, deny=record.data.get("deny", False))
+        return record
+
+    def _story_steps(self) -> set[str]:
+        """The recorded steps of the story that is told now: forward, or back."""
+        return {step for step in self.journal.recorded_steps() if step.startswith("back:") == self.turning_back}
+
+    def _fail(
+        self, kind: Literal["failed", "ended"], step: str, reason: str, *, deny: bool = False, **evidence: Any
+    ) -> TurnBack:
+        """Record that an act (failed) or a wait (ended) failed; the caller raises what this returns."""
+        data = {"outcome": "failed", "reason": reason, "deny": deny, **plain(evidence)}
+        self._note(kind, step, data)
+        return TurnBack(reason, data, deny=deny)
+
+    # Acts
+
+    def once(self, act: Act) -> Any:
+        """Do something exactly once, as far as the world lets us: intent before, result after."""
+        record = self._recall(act.step)
+        if record:
+            return record.data["value"]
+        attempts = Retrying(
+            retry=retry_if_exception_type((Transient, Conflict)),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_exponential(multiplier=0.2, max=2),
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+        try:
+            value = attempts(self._attempt, act)
+        except (Transient, Conflict) as error:
+            reason = f"{act.step}: {type(error).__name__}: {error}"
+            if self.stuck_s() > self.deadline_s():
+                raise self._fail("failed", act.step, f"{reason}; given up after {self.stuck_s():.0f} s") from error
+            raise NotYet(reason, self.clock.now() + RETRY_S) from error
+        except ProviderError as error:
+            raise self._fail("failed", act.step, f"{act.step}: {type(error).__name__}: {error}") from error
+        self._note("done", act.step, {"value": plain(value)})
+        return plain(value)
+
+    def _attempt(self, act: Act) -> Any:
+        if act.kind == "read":
+            return act.do(Intent("", act.args(), self.provider.traffic.route(self.service)))
+        route = self.guard()
+        before = self.journal.open_intent(act.step)
+        if before and act.kind == "create":
+            return act.do(Intent(before.data["token"], before.data["args"], route))
+        if before and before.epoch != self.epoch:
+            # Another controller's write may still be on its way: let it land before reading what is there.
+            landed_at = before.at + self.provider.write_timeout_s
+            if not self.turning_back and self.clock.now() < landed_at:
+                raise NotYet(f"{act.step}: waiting for an earlier write to land", landed_at)
+        args = plain(act.args())
+        if act.is_done(route, args):
+            return {**args, "already": True}
+        attempt = len(self.journal.intents(act.step)) + 1
+        token = hashlib.sha256(f"{self.id}/{act.step}/{attempt}".encode()).hexdigest()[:32]
+        self._note("intended", act.step, {"token": token, "attempt": attempt, "args": args, "seen": plain(route)})
+        return act.do(Intent(token, args, route))
+
+    def guard(self) -> Route:
+        """Read route and mark directly: a mark turns the forward story back, a stranger's edit halts any story."""
+        route = self.provider.traffic.route(self.service)
+        if not self.turning_back:
+            self.heed(route.mark)
+        known = self._declared_routes()
+        if known and dict(route.weights) not in known:
+            raise Halt(
+                f"someone else changed the route: found {dict(route.weights)}, "
+                f"declared {' or '.join(str(each) for each in known)}",
+                {"route": plain(route)},
+            )
+        return route
+
+    def heed(self, mark: HoldMark | None) -> None:
+        if mark is not None and not self.turning_back:
+            raise TurnBack(f"hold mark of {mark.by}: {mark.reason or 'emergency rollback'}", {"mark": plain(mark)})
+
+    def _declared_routes(self) -> list[dict[str, int]]:
+        """The routes that may be seen and are ours. Forward: the last one done and those still in flight."""
+        captured = self.journal.value("capture")
+        if captured is None:
+            return []
+        intended = self.journal.intended_routes()
+        if self.turning_back:
+            decision = self.journal.decision
+            seen = decision.data["route"] if decision and decision.data.get("by_person") else None
+            return _unique(
+                [captured["route"]["weights"], *(weights for _, weights in intended), *([seen] if seen else [])]
+            )
+        done = [weights for entry, weights in intended if self.journal.record(entry.step)]
+        in_flight = [weights for entry, weights in intended if not self.journal.record(entry.step)]
+        return _unique([done[-1] if done else captured["route"]["weights"], *in_flight])
+
+    def stuck_s(self) -> float:
+        """Seconds since something was last recorded."""
+        moved = (entry.at for entry in reversed(self.journal.entries) if entry.kind != "intended")
+        return self.clock.now() - next(moved)
+
+    def deadline_s(self) -> float:
+        return self.plan.deadlines[PHASES[self.journal.phase].deadline]
+
+    # Waits
+
+    def until(self, step: str, fact: Fact, *, deadline: str, go_on: bool = False) -> None:
+        """Wait for a fact; past its deadline turn back, or `go_on` and say so."""
+        if self._recall(step):
+            return
+        wait = self._wait(step, self.plan.deadlines[deadline], {"fact": fact.to_json(), "for": str(fact)})
+        answer = self._look().answer(self.service.name, fact)
+        now = self.clock.now()
+        if answer.state == "met":
+            self._end(step, "met", seen=answer.seen)
+            return
+        late = wait.deadline_at is not None and now >= wait.deadline_at
+        if go_on and late:
+            self._end(step, "gave_up", seen=answer.seen)
+            return
+        if answer.state == "failed" or late:
+            waited = f"after {now - wait.started_at:.0f} s: " if late else ""
+            raise self._fail(
+                "ended", step, f"{step}: {waited}{answer.seen} (wanted: {fact})", deny=answer.state == "failed"
+            )
+        due = now + min(5.0, max(0.25, (now - wait.started_at) / 4))
+        self._keep_waiting(wait, due, {**wait.state, "seen": answer.seen})
+        raise NotYet(f"{step}: {answer.seen}", due)
+
+    def gate(self, step: str, gate: str, *, on: Slot) -> None:
+        """Ask the gate's checks about a side until they pass as often and as long as its rule says."""
+        if self._recall(step):
+            return
+        rule, checks = self.plan.gates[gate].rule, self.plan.gates[gate].checks
+        wait = self._wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
+        since = self._since(wait)
+        asked = self._ask_all(checks, on, since)
+        self._journal_changes(wait, asked)
+        judged = GateState.from_json(wait.state["judged"])
+        now = self.clock.now()
+        judged, outcome, why = judge(rule, judged, finding_of(asked), wait.started_at, now)
+        if outcome == "passed":
+            self._end(step, "passed", why=why, verdicts=[_as_evidence(each) for each in asked])
+            return
+        if outcome == "failed":
+            bad = [each for each in asked if each.finding != "pass"]
+            reason = f"{step}: {why}: " + "; ".join(f"{each.check}: {each.verdict.summary}" for each in bad)
+            deny = any(each.finding == "fail" for each in asked) and on == self.plan.replacement
+            raise self._fail("ended", step, reason, deny=deny, verdicts=[_as_evidence(each) for each in asked])
+        state = {
+            **wait.state,
+            "judged": judged.to_json(),
+            "seen": why,
+            "since": plain(since),
+            "verdicts": {
+                each.check: {"answer": each.finding, "summary": each.verdict.summary, "at": now} for each in asked
+            },
+        }
+        self._keep_waiting(wait, now + rule.interval_s, state)
+        raise NotYet(f"{step}: {why}", now + rule.interval_s)
+
+    def _ask_all(self, checks: Sequence[CheckSpec], on: Slot, since: Reading | None) -> list[Asked]:
+        """Every check about one side; where it fails also about the side beside it, at the same time."""
+        readings = Readings(self.provider, self.service, since)
+        about, beside = self._subject(on, readings), self._subject(other(on), readings)
+        asked = []
+        for check in checks:
+            verdict = self.means.ask(check, about)
+            compare = verdict.answer == "fail" and about.role == "replacement"
+            asked.append(Asked(check.label, verdict, self.means.ask(check, beside) if compare else None))
+        self.heed(self._mark_seen(readings))
+        return asked
+
+    def _mark_seen(self, readings: Readings) -> HoldMark | None:
+        try:
+            return readings.traffic().route.mark
+        except ProviderError:
+            return None  # the next write reads it directly
+
+    def _subject(self, slot: Slot, readings: Readings) -> Subject:
+        replacement = slot == self.plan.replacement
+        return Subject(
+            role="replacement" if replacement else "original",
+            slot=slot,
+            beside=other(slot),
+            readings=readings,
+            patch=self.plan.patch if replacement else None,
+            capacity=self.plan.capacity,
+            now=self.clock.now(),
+        )
+
+    def _since(self, wait: Wait) -> Reading | None:
+        """The traffic when the gate began: what checks count from."""
+        if wait.state.get("since"):
+            return Reading.from_json(wait.state["since"])
+        try:
+            return self.provider.traffic.observe([self.service])[self.service.name]
+        except ProviderError:
+            return None
+
+    def _journal_changes(self, wait: Wait, asked: Sequence[Asked]) -> None:
+        before = wait.state.get("verdicts", {})
+        for each in asked:
+            if before.get(each.check, {}).get("answer") != each.finding:
+                data = {"answer": each.finding, "summary": each.verdict.summary}
+                self._note("verdict_changed", wait.step, {"check": each.check, **data})
+
+    def approval(self, step: str = "approval") -> None:
+        """Wait for a person's word, if the plan asks for it."""
+        if self.plan.approval == "none" or self._recall(step):
+            return
+        wait = self._wait(step, self.plan.deadlines["approval"], {"for": "approval"}, outcome="waiting_approval")
+        approved = self.journal.last("approved")
+        if approved:
+            self._end(step, "approved", outcome_now="running", by=approved.data["by"])
+        elif self.clock.now() >= (wait.deadline_at or 0):
+            raise self._fail("ended", step, "nobody approved in time")
+        else:
+            raise NotYet("waiting for approval", wait.deadline_at)
+
+    def rest(self, step: str, until_at: float, *, unless: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass, looking for a hold mark now and then."""
+        if self._recall(step):
+            return
+        self._wait(step, None, {"for": f"time {until_at:.0f}", "until": until_at})
+        self.heed(self.provider.traffic.route(self.service).mark)
+        if unless() or self.clock.now() >= until_at:
+            self._end(step, "over")
+            return
+        raise NotYet(f"{step} until {until_at:.0f}", min(until_at, self.clock.now() + LOOK_S))
+
+    def hold(self, step: str, wanted: Weights, put_back: Callable[[str], Act], until_at: float) -> None:
+        """Read the route back until `until_at`; a late write of ours is put right, a stranger's halts."""
+        again = [known for known in self.journal.recorded_steps() if known.startswith(f"{step}:again:")]
+        self._visited.update(again)
+        if self._recall(step):
+            return
+        if dict(self.guard().weights) != dict(wanted):
+            self.once(put_back(f"{step}:again:{len(again) + 1}"))
+        now = self.clock.now()
+        if now < until_at:
+            raise NotYet(f"{step}: reading the route back", min(until_at, now + 0.5))
+        self._note("done", step, {"value": dict(wanted)})
+
+    def _look(self) -> Sights:
+        sights, self._sights = self._sights, None
+        return sights or Sights(self.provider, [self.service])
+
+    def _wait(self, step: str, within_s: float | None, state: Mapping[str, Any], outcome: str | None = None) -> Wait:
+        """The stored wait of a step, begun now if it was not."""
+        stored = self.means.store.wait(self.id)
+        if stored and stored.step == step:
+            return stored
+        now = self.clock.now()
+        wait = Wait(step, now, now + within_s if within_s is not None else None, now, state)
+        data = {**state, "deadline_at": wait.deadline_at}
+        self._note("waiting", step, data, wait=wait, outcome=outcome)
+        return wait
+
+    def _keep_waiting(self, wait: Wait, due_at: float, state: Mapping[str, Any]) -> None:
+        later = Wait(wait.step, wait.started_at, wait.deadline_at, due_at, state)
+        self.means.store.save_wait(self.id, self.epoch, later)
+
+    def _end(self, step: str, outcome: str, *, outcome_now: str | None = None, **data: Any) -> None:
+        self._note("ended", step, {"outcome": outcome, **plain(data)}, outcome=outcome_now)
+
+
+def _as_evidence(asked: Asked) -> dict[str, Any]:
+    data = {"check": asked.check, "finding": asked.finding, **plain(asked.verdict)}
+    return {**data, "beside": plain(asked.beside)} if asked.beside else data
+
+
+def _unique(routes: Sequence[Mapping[str, int]]) -> list[dict[str, int]]:
+    found: list[dict[str, int]] = []
+    for route in routes:
+        if dict(route) not in found:
+            found.append(dict(route))
+    return found

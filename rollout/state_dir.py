@@ -1,0 +1,66 @@
+"""Find the fleet file and its state folder with the standard library alone, for what has to answer at once.
+
+`rollout rollback` and `rollout status` must not wait for a YAML library. This reads one line, `state:`, of a file
+that may be broken elsewhere. The full reader (`rollout.settings`) refuses a file for which `written_state` would
+read anything else than YAML does, so that both always name the same folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+DEFAULT_STATE = ".rollout"
+ALLOWED_STATE = "one line of its own that begins with `state:`, then a folder, plain or in quotes"
+_MAX_BYTES = 1024 * 1024
+_LINE = re.compile(r"""^(?:state|"state"|'state')[ \t]*:(?:[ \t]+(.*))?$""")
+_SINGLE = re.compile(r"'((?:[^']|'')*)'[ \t]*(?:[ \t]#.*)?")
+_DOUBLE = re.compile(r'"([^"\\]*)"[ \t]*(?:[ \t]#.*)?')
+_PLAIN = re.compile(r"""[^\s\-?:,\[\]{}#&*!|>'"%@`](?:[^#:]|(?<![ \t])#|:(?![ \t]|$))*""")
+
+
+class StateUnreadable(ValueError):
+    """The `state:` line is not written as one plain or quoted folder."""
+
+
+def find_fleet_file(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """--config, else ROLLOUT_CONFIG, else ./fleet.yaml, else the user's own; None if there is none.
+
+    A file that was named is returned whether or not it exists: falling back would act on another fleet.
+    """
+    if named := explicit or environ.get("ROLLOUT_CONFIG"):
+        return cwd / named
+    home = environ.get("XDG_CONFIG_HOME") or (f"{environ['HOME']}/.config" if environ.get("HOME") else "")
+    places = [cwd / "fleet.yaml", *([Path(home) / "rollout" / "fleet.yaml"] if Path(home).is_absolute() else [])]
+    return next((place for place in places if place.is_file()), None)
+
+
+def state_dir_of(fleet_file: Path) -> Path:
+    """The absolute state folder of a fleet file. Raises OSError, or StateUnreadable."""
+    with fleet_file.open("rb") as file:
+        text = file.read(_MAX_BYTES).decode("utf-8-sig", "surrogateescape")
+    state = written_state(text)
+    return fleet_file.absolute().parent / (DEFAULT_STATE if state is None else state)
+
+
+def written_state(text: str) -> str | None:
+    """What the `state:` line says, None without one. The whole line counts, and there may be only one."""
+    lines = [found for line in text.split("\n") if (found := _LINE.match(line.removesuffix("\r")))]
+    if not lines:
+        return None
+    state = _scalar(lines[0][1] or "")
+    if len(lines) > 1 or not state:
+        raise StateUnreadable(ALLOWED_STATE)
+    return state
+
+
+def _scalar(written: str) -> str | None:
+    if quoted := _SINGLE.fullmatch(written):
+        return quoted[1].replace("''", "'")
+    if quoted := _DOUBLE.fullmatch(written):
+        return quoted[1]
+    plain = _PLAIN.match(written)
+    if plain and (plain.end() == len(written) or written[plain.end()] == "#"):
+        return plain[0].rstrip(" \t")
+    return None

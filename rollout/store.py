@@ -1,0 +1,387 @@
+"""Where rollouts, their journals, waits and leases are kept: SQLite in WAL mode, flushed to disk at each commit.
+
+Standard library only (status and the emergency path use it). Every change to a rollout goes through a transaction
+that checks the service's epoch, so a controller that lost its lease can record nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.journal import GENESIS, Entry, canonical, next_entry
+from rollout.lease import LEASE_S, Holder, is_provably_dead
+
+MIGRATIONS = (
+    """
+    CREATE TABLE services (
+        name TEXT PRIMARY KEY, epoch INTEGER NOT NULL DEFAULT 0, holder TEXT, lease_expires_at REAL);
+    CREATE TABLE rollouts (
+        id TEXT PRIMARY KEY, service TEXT NOT NULL, key TEXT, plan TEXT NOT NULL, plan_hash TEXT NOT NULL,
+        actor TEXT NOT NULL, reason TEXT NOT NULL, opened_at REAL NOT NULL, phase TEXT NOT NULL,
+        outcome TEXT NOT NULL, closed_at REAL, head_seq INTEGER NOT NULL, head_hash TEXT NOT NULL,
+        due_at REAL NOT NULL);
+    CREATE UNIQUE INDEX claims ON rollouts (service) WHERE closed_at IS NULL;
+    CREATE UNIQUE INDEX keys ON rollouts (service, key) WHERE key IS NOT NULL;
+    CREATE INDEX due ON rollouts (due_at) WHERE closed_at IS NULL;
+    CREATE TABLE journal (
+        rollout TEXT NOT NULL REFERENCES rollouts, seq INTEGER NOT NULL, at REAL NOT NULL, epoch INTEGER NOT NULL,
+        kind TEXT NOT NULL, step TEXT NOT NULL, data TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL,
+        PRIMARY KEY (rollout, seq)) WITHOUT ROWID;
+    CREATE TABLE waits (
+        rollout TEXT PRIMARY KEY REFERENCES rollouts, step TEXT NOT NULL, started_at REAL NOT NULL,
+        deadline_at REAL, due_at REAL NOT NULL, state TEXT NOT NULL);
+    CREATE TABLE denials (
+        service TEXT NOT NULL, image TEXT NOT NULL, reason TEXT NOT NULL, rollout TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (service, image));
+    """,
+)
+
+
+class StoreError(Exception):
+    """The store cannot be used: missing, unreadable, or written by a newer release."""
+
+
+class Fenced(BaseException):
+    """Someone else raised the service's epoch: whoever meets this must stop at once (never caught by a story)."""
+
+
+class Claimed(Exception):
+    """The service has an open rollout already."""
+
+    def __init__(self, rollout: Row) -> None:
+        super().__init__(f"{rollout.service} has an open rollout: {rollout.id} ({rollout.phase})")
+        self.rollout = rollout
+
+
+class LeaseHeld(Exception):
+    def __init__(self, service: str, holder: Holder, expires_in_s: float) -> None:
+        super().__init__(f"{service} is driven by {holder}; its lease runs out in {expires_in_s:.0f} s")
+        self.holder, self.expires_in_s = holder, expires_in_s
+
+
+class HeadMoved(Exception):
+    """The journal went on since it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rollout as listed; the journal is the truth, this is its summary."""
+
+    id: str
+    service: str
+    key: str | None
+    plan: Mapping[str, Any]
+    plan_hash: str
+    actor: str
+    reason: str
+    opened_at: float
+    phase: str
+    outcome: str
+    closed_at: float | None
+    head_seq: int
+    head_hash: str
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a rollout waits for: the state of a gate or fact between two looks."""
+
+    step: str
+    started_at: float
+    deadline_at: float | None
+    due_at: float
+    state: Mapping[str, Any]
+
+
+class Store:
+    """Opens (and migrates) the store at `path`; `busy_s` is how long to wait for another writer."""
+
+    def __init__(self, path: Path | str, *, busy_s: float = 10.0, create: bool = True) -> None:
+        self.path = str(path)
+        self._guard = threading.RLock()
+        if not create and not Path(path).exists():
+            raise StoreError(f"there is no store at {path}")
+        try:
+            self._db = sqlite3.connect(self.path, timeout=busy_s, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise StoreError(f"the store {path} cannot be opened: {error}") from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"the store {self.path} was written by a newer release (schema {version}, this one knows "
+                f"{len(MIGRATIONS)}): use that release"
+            )
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+            with self._transaction() as db:
+                if db.execute("PRAGMA user_version").fetchone()[0] < number:
+                    for statement in filter(str.strip, script.split(";")):
+                        db.execute(statement)
+                    db.execute(f"PRAGMA user_version = {number}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _all(self, query: str, *arguments: Any) -> list[Any]:
+        with self._guard:
+            return self._db.execute(query, arguments).fetchall()
+
+    # Rollouts and claims
+
+    def open_rollout(
+        self,
+        rollout: str,
+        service: str,
+        plan: Mapping[str, Any],
+        plan_hash: str,
+        *,
+        at: float,
+        actor: str,
+        reason: str = "",
+        key: str | None = None,
+    ) -> Row:
+        """Claim the service and write the first entry; Claimed names the rollout that has the claim.
+
+        The same key again returns the rollout that it opened, whatever became of it.
+        """
+        with self._transaction() as db:
+            for column, value in (("key", key), ("closed_at", None)):
+                condition = "key = ?" if column == "key" else "closed_at IS ?"
+                found = db.execute(f"SELECT * FROM rollouts WHERE service = ? AND {condition}", (service, value))  # noqa: S608 - two fixed conditions
+                row = found.fetchone()
+                if row and column == "key":
+                    return _row(row)
+                if row:
+                    raise Claimed(_row(row))
+            db.execute("INSERT OR IGNORE INTO services (name) VALUES (?)", (service,))
+            (epoch,) = db.execute("SELECT epoch FROM services WHERE name = ?", (service,)).fetchone()
+            db.execute(
+                "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'opened', 'running', NULL, 0, ?, ?)",
+                (rollout, service, key, canonical(plan), plan_hash, actor, reason, at, GENESIS, at),
+            )
+            data = {"plan_hash": plan_hash, "actor": actor, "reason": reason}
+            self._append(db, rollout, epoch, "opened", "", data, at)
+        return self.rollout(rollout)
+
+    def rollout(self, rollout: str) -> Row:
+        found = self._all("SELECT * FROM rollouts WHERE id = ?", rollout)
+        if not found:
+            raise KeyError(rollout)
+        return _row(found[0])
+
+    def rollouts(self, service: str | None = None, *, open_only: bool = False, limit: int = 1000) -> list[Row]:
+        """Newest first."""
+        where, arguments = ["1"], list[Any]()
+        if service is not None:
+            where.append("service = ?")
+            arguments.append(service)
+        if open_only:
+            where.append("closed_at IS NULL")
+        query = f"SELECT * FROM rollouts WHERE {' AND '.join(where)} ORDER BY opened_at DESC, id DESC LIMIT ?"  # noqa: S608 - fixed conditions
+        return [_row(found) for found in self._all(query, *arguments, limit)]
+
+    def due(self, now: float) -> list[Row]:
+        """Open rollouts whose time has come."""
+        found = self._all("SELECT * FROM rollouts WHERE closed_at IS NULL AND due_at <= ? ORDER BY due_at", now)
+        return [_row(row) for row in found]
+
+    # The journal
+
+    def entries(self, rollout: str, after: int = 0) -> list[Entry]:
+        found = self._all("SELECT * FROM journal WHERE rollout = ? AND seq > ? ORDER BY seq", rollout, after)
+        return [Entry(r[0], r[1], r[2], r[3], r[4], r[5], json.loads(r[6]), r[7], r[8]) for r in found]
+
+    def append(
+        self,
+        rollout: str,
+        epoch: int,
+        kind: str,
+        step: str,
+        data: Mapping[str, Any],
+        at: float,
+        *,
+        outcome: str | None = None,
+        wait: Wait | None = None,
+    ) -> Entry:
+        """Add one entry under an epoch; Fenced when the epoch is stale.
+
+        `entered` also sets the phase, `closed` ends the claim, `waiting` stores its wait, and what ends a wait
+        removes it.
+        """
+        with self._transaction() as db:
+            self._check_epoch(db, rollout, epoch)
+            entry = self._append(db, rollout, epoch, kind, step, data, at, outcome)
+            if wait:
+                _save_wait(db, rollout, wait)
+            return entry
+
+    def decide(
+        self,
+        rollout: str,
+        head_seq: int,
+        kind: str,
+        data: Mapping[str, Any],
+        at: float,
+        *,
+        outcome: str | None = None,
+    ) -> Entry:
+        """Write what overrides whoever drives: raises the epoch; HeadMoved when the journal went on meanwhile."""
+        with self._transaction() as db:
+            service, head = db.execute("SELECT service, head_seq FROM rollouts WHERE id = ?", (rollout,)).fetchone()
+            if head != head_seq:
+                raise HeadMoved(f"{rollout}: read at entry {head_seq}, now at {head}")
+            db.execute("UPDATE services SET epoch = epoch + 1 WHERE name = ?", (service,))
+            (epoch,) = db.execute("SELECT epoch FROM services WHERE name = ?", (service,)).fetchone()
+            db.execute("UPDATE rollouts SET due_at = ? WHERE id = ?", (at, rollout))
+            return self._append(db, rollout, epoch, kind, "", data, at, outcome)
+
+    def _check_epoch(self, db: sqlite3.Connection, rollout: str, epoch: int) -> None:
+        (now,) = db.execute(
+            "SELECT epoch FROM services JOIN rollouts ON service = name WHERE id = ?", (rollout,)
+        ).fetchone()
+        if now != epoch:
+            raise Fenced(f"{rollout}: epoch {epoch} is stale, {now} is current")
+
+    def _append(
+        self,
+        db: sqlite3.Connection,
+        rollout: str,
+        epoch: int,
+        kind: str,
+        step: str,
+        data: Mapping[str, Any],
+        at: float,
+        outcome: str | None = None,
+    ) -> Entry:
+        seq, prev = db.execute("SELECT head_seq, head_hash FROM rollouts WHERE id = ?", (rollout,)).fetchone()
+        entry = next_entry(rollout, seq + 1, prev, at=at, epoch=epoch, kind=kind, step=step, data=data)
+        db.execute(
+            "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (rollout, entry.seq, at, epoch, kind, step, canonical(data), prev, entry.hash),
+        )
+        db.execute(
+            "UPDATE rollouts SET head_seq = ?, head_hash = ?, outcome = coalesce(?, outcome),"
+            " phase = CASE ? WHEN 'entered' THEN ? ELSE phase END,"
+            " closed_at = CASE ? WHEN 'closed' THEN ? ELSE closed_at END WHERE id = ?",
+            (entry.seq, entry.hash, outcome, kind, step, kind, at, rollout),
+        )
+        if kind in ("ended", "roll_back_decided", "halted", "closed"):
+            db.execute("DELETE FROM waits WHERE rollout = ?", (rollout,))
+        return entry
+
+    # Waits
+
+    def wait(self, rollout: str) -> Wait | None:
+        found = self._all("SELECT * FROM waits WHERE rollout = ?", rollout)
+        if not found:
+            return None
+        _, step, started_at, deadline_at, due_at, state = found[0]
+        return Wait(step, started_at, deadline_at, due_at, json.loads(state))
+
+    def save_wait(self, rollout: str, epoch: int, wait: Wait) -> None:
+        with self._transaction() as db:
+            self._check_epoch(db, rollout, epoch)
+            _save_wait(db, rollout, wait)
+
+    # Leases and epochs
+
+    def take_lease(self, service: str, holder: Holder, now: float, lease_s: float = LEASE_S) -> int:
+        """The right to act now; each taking raises the epoch, which is returned. LeaseHeld says who has it."""
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO services (name) VALUES (?)", (service,))
+            epoch, text, expires_at = db.execute(
+                "SELECT epoch, holder, lease_expires_at FROM services WHERE name = ?", (service,)
+            ).fetchone()
+            if text and expires_at > now:
+                present = Holder.from_json(json.loads(text))
+                if present != holder and not is_provably_dead(present):
+                    raise LeaseHeld(service, present, expires_at - now)
+            db.execute(
+                "UPDATE services SET epoch = ?, holder = ?, lease_expires_at = ? WHERE name = ?",
+                (epoch + 1, canonical(holder.to_json()), now + lease_s, service),
+            )
+            return int(epoch) + 1
+
+    def renew_lease(self, service: str, epoch: int, now: float, lease_s: float = LEASE_S) -> None:
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE services SET lease_expires_at = ? WHERE name = ? AND epoch = ?",
+                (now + lease_s, service, epoch),
+            )
+            if changed.rowcount == 0:
+                raise Fenced(f"{service}: epoch {epoch} is stale")
+
+    def release_lease(self, service: str, epoch: int, due_at: float | None = None) -> None:
+        """Give the lease up, and say when the rollout is due again (None: when a person says so)."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE services SET holder = NULL, lease_expires_at = NULL WHERE name = ? AND epoch = ?",
+                (service, epoch),
+            )
+            if changed.rowcount:
+                db.execute(
+                    "UPDATE rollouts SET due_at = ? WHERE service = ? AND closed_at IS NULL",
+                    (NEVER if due_at is None else due_at, service),
+                )
+
+    def lease(self, service: str) -> tuple[Holder, float] | None:
+        """Who has the lease and until when."""
+        found = self._all("SELECT holder, lease_expires_at FROM services WHERE name = ?", service)
+        if not found or not found[0][0]:
+            return None
+        return Holder.from_json(json.loads(found[0][0])), found[0][1]
+
+    # Denied images
+
+    def deny(self, service: str, image: str, reason: str, rollout: str, at: float) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO denials VALUES (?, ?, ?, ?, ?)", (service, image, reason, rollout, at))
+
+    def denials(self, service: str) -> Mapping[str, str]:
+        """Image → why it is denied for this service."""
+        return dict(self._all("SELECT image, reason FROM denials WHERE service = ?", service))
+
+    def lift_denial(self, service: str, image: str) -> bool:
+        with self._transaction() as db:
+            found = db.execute("DELETE FROM denials WHERE service = ? AND image = ?", (service, image))
+            return found.rowcount > 0
+
+
+NEVER = 9e15
+
+
+def _row(found: Sequence[Any]) -> Row:
+    values = list(found)
+    values[3] = json.loads(values[3])
+    return Row(*values)
+
+
+def _save_wait(db: sqlite3.Connection, rollout: str, wait: Wait) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO waits VALUES (?, ?, ?, ?, ?, ?)",
+        (rollout, wait.step, wait.started_at, wait.deadline_at, wait.due_at, canonical(wait.state)),
+    )

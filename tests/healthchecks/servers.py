@@ -1,0 +1,93 @@
+"""Real servers on 127.0.0.1, each with one way to behave or misbehave."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+Behave = Callable[[socket.socket, threading.Event], None]
+
+
+@dataclass
+class Server:
+    """`requests` are the raw heads of what was asked."""
+
+    address: str
+    requests: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+
+class Servers(ExitStack):
+    """Starts servers; all end with this context."""
+
+    def answering(self, status: int = 200, body: bytes = b"ok", headers: str = "") -> Server:
+        head = f"HTTP/1.1 {status} Said\r\ncontent-length: {len(body)}\r\n{headers}\r\n".encode()
+        return self.saying(head + body)
+
+    def saying(self, what: bytes) -> Server:
+        """These bytes, whatever was asked, and then nothing more."""
+        return self.start(lambda connection, _: connection.sendall(what))
+
+    def silent(self) -> Server:
+        """Takes the request and never says anything."""
+        return self.start(lambda _, closing: bool(closing.wait(30)) and None)
+
+    def dripping(self, start: bytes) -> Server:
+        """Each byte comes before any read could time out, but the end never comes."""
+
+        def drip(connection: socket.socket, closing: threading.Event) -> None:
+            connection.sendall(start)
+            while not closing.wait(0.02):
+                connection.sendall(b"x")
+
+        return self.start(drip)
+
+    def start(self, behave: Behave) -> Server:
+        listener = socket.create_server(("127.0.0.1", 0))
+        host, port = listener.getsockname()
+        server, closing = Server(f"{host}:{port}"), threading.Event()
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+        def answer(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                server.requests.append(_head(connection))
+                behave(connection, closing)
+
+        threading.Thread(target=serve, daemon=True).start()
+        self.callback(_close, listener)
+        self.callback(closing.set)
+        return server
+
+    @staticmethod
+    def nobody() -> str:
+        """An address at which nothing listens."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            host, port = listener.getsockname()
+        return f"{host}:{port}"
+
+
+def _close(listener: socket.socket) -> None:
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+    listener.close()
+
+
+def _head(connection: socket.socket) -> str:
+    said = b""
+    while b"\r\n\r\n" not in said:
+        more = connection.recv(4096)
+        if not more:
+            break
+        said += more
+    return said.decode("latin-1")
