@@ -55,7 +55,7 @@ def roll_out(run: Run) -> None:
     run.gate("bake", "bake", on=replacement)
     promoted = run.once(acts.write_card(run, "promote", valid_for_s=run.plan.keep_warm_s))
 
-    run.enter("warm")
+    run.enter("warm", "promoted")
     run.rest("keep-warm", promoted["valid_until"], unless=lambda: run.journal.warm_ended is not None)
     retire(run)
 

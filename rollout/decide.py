@@ -103,7 +103,7 @@ def decide_roll_back(
         }
         try:
             if ready.go or force:
-                store.decide(rollout, journal.head, "roll_back_decided", data, at)
+                store.decide(rollout, journal.head, "roll_back_decided", data, at, outcome="running")
             else:
                 store.decide(rollout, journal.head, "halted", {**data, "wanted": "roll back"}, at, outcome="halted")
             return ready

@@ -103,13 +103,13 @@ class Run:
 
     # Recorded facts
 
-    def enter(self, phase: str) -> None:
-        """Record a phase, if the table lets it follow."""
+    def enter(self, phase: str, outcome: str | None = None) -> None:
+        """Record a phase, if the table lets it follow, and what is to be told of the rollout from now on."""
         if any(entry.kind == "entered" and entry.step == phase for entry in self.journal.entries):
             return
         if not may_follow(self.journal.phase, phase):
             raise StoryChanged(f"{self.id}: {phase} may not follow {self.journal.phase}")
-        self._note("entered", phase, {})
+        self._note("entered", phase, {}, outcome=outcome)
 
     def close(self, phase: str, outcome: str) -> None:
         """The last entry: the claim ends."""
