@@ -22,8 +22,7 @@ Resolve = Callable[[str], Sequence[str]]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _ALLOWED = [
-    ip_network(text)
-    for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+    ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 ]
 # Inside fc00::/7, but metadata services: AWS (also its time and name servers), GCP, Oracle.
 _METADATA = [ip_network(text) for text in ("fd00:ec2::/32", "fd20:ce::/64", "fd00:c1::/64")]

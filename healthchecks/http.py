@@ -28,7 +28,8 @@ _PATH = re.compile(r"/[\x21-\x7e]*")
 class Options:
     """`path` is asked below the test route and at each running instance (`each_instance`).
 
-    `expect_status` are the statuses that are right; redirects are not followed, so 302 is one only if named.
+    `method` is how. `expect_status` are the statuses that are right; redirects are not followed, so 302 is one
+    only if named.
     `max_latency_s` (seconds to the complete answer) and `body_contains` (within the first 64 KiB) are not
     judged when None. `headers` are sent to both; keep secrets out of them.
     """

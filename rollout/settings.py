@@ -12,7 +12,7 @@ import json
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -228,6 +228,8 @@ def _at_least_one(services: dict[str, ServiceSettings]) -> dict[str, ServiceSett
 
 class Fleet(Settings):
     """A whole fleet file. `state` and `store` are relative to it; `store` None is rollout.db in the state folder."""
+
+    also_keys: ClassVar[tuple[str, ...]] = ("defaults",)  # laid under each service before the models read it
 
     version: Literal[1] = Field(description="1")
     state: Annotated[str, AfterValidator(_state)] = state_dir.DEFAULT_STATE

@@ -64,3 +64,8 @@ def _scalar(written: str) -> str | None:
     if plain and (plain.end() == len(written) or written[plain.end()] == "#"):
         return plain[0].rstrip(" \t")
     return None
+
+
+def store_file_of(fleet_file: Path) -> Path:
+    """The SQLite file of a fleet."""
+    return state_dir_of(fleet_file) / "rollout.db"

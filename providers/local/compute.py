@@ -7,9 +7,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from providers.base import SLOTS, Conflict, Environment, Instance, Invalid, Service, Slot
+from providers.base import SLOTS, Environment, Instance, Invalid, NotFound, Service, Slot
 from providers.local.files import locked
-from providers.local.front import Front
 from providers.local.home import LOCK_S, Home, Homes
 from providers.local.options import port_range, resolve_environment
 from providers.local.processes import Start, free_port
@@ -25,48 +24,51 @@ class LocalCompute:
 
     def describe(self, service: Service) -> Mapping[Slot, Environment]:
         home = self._homes.of(service)
+        if not home.exists:
+            raise NotFound(f"service {home.name} was never stood up here")
         return {slot: self._environment(home, slot) for slot in SLOTS}
 
     def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
-        return {service.name: _observed(self._homes.of(service)) for service in services}
+        return {service.name: observed(self._homes.of(service)) for service in services}
 
     def stand_up(self, service: Service, slot: Slot, image: str, capacity: int, token: str) -> None:
         """Builds the image if needed (seconds to minutes), starts instances and balancer, routes to them."""
         home, options = self._homes.of(service), self._homes.options(service)
+        if capacity < 1:
+            raise Invalid(f"service {home.name}: {capacity} instances cannot serve; 1 or more can")
         if home.builds.manifest(image) is None:
             home.builds.build(self._homes.images(service).find(image))
         with home.locked():
+            standing = [name for name in SLOTS if home.spec(name) is not None]
+            if standing and home.front.exists and not home.tokens.known(token):
+                raise Invalid(f"service {home.name}: {standing[0]} stands already; mirror it instead")
             write = home.tokens.begin(token, "stand_up", slot, image, capacity)
             if not write["done"]:
-                spec = home.spec(slot)
-                if spec is not None and (spec.image, spec.capacity) != (image, capacity):
-                    raise Conflict(f"service {home.name}: {slot} is there already, with {_holds(spec)}")
                 manifest = home.builds.manifest(image) or {}
                 spec = replace(Spec.first(options, image, manifest), capacity=capacity)
                 home.write(slot, spec)
                 self._launch(home, slot, spec, token)
                 addresses = [record.address for record in home.records.all(slot)]
-                Front(home).create(options, slot, addresses)
+                home.front.create(options, slot, addresses)
                 home.tokens.finish(token)
-        Front(home).client()
+        home.front.state()
 
-    def mirror(
-        self, service: Service, source: Slot, into: Slot, image: str, owner: str, token: str
-    ) -> None:
+    def mirror(self, service: Service, source: Slot, into: Slot, image: str, owner: str, token: str) -> None:
         home = self._homes.of(service)
         original = home.need(source)
         manifest = home.builds.manifest(image) or self._homes.images(service).find(image).manifest
+        if source == into:
+            raise Invalid(f"service {home.name}: {into} cannot be a mirror of itself")
+        home.front.raise_if_serving(into, "made a mirror")
         with home.locked():
             if home.tokens.begin(token, "mirror", into, source, image, owner)["done"]:
                 return
             present = home.spec(into)
-            if into == source or (present is not None and present.capacity):
-                holds = _holds(present or original)
-                raise Conflict(f"service {home.name}: {into} is in use, with {holds}; park it first")
             kept = present.owner if present is not None else owner
             copy = replace(original, image=image, capacity=0, floor=0, owner=kept, **from_manifest(manifest))
             home.write(into, copy)
-            home.tokens.finish(token)
+            self._begin_stop(home, home.records.all(into))
+        self._end_stop(home, into, copy, token)
 
     def set_floor(self, service: Service, slot: Slot, floor: int, token: str) -> None:
         """A floor above the capacity raises the capacity."""
@@ -120,9 +122,26 @@ class LocalCompute:
             if spec is None or spec.owner != owner:
                 home.tokens.finish(token, False)
                 return False
+            home.front.raise_if_serving(slot, "deleted")
             self._begin_stop(home, home.records.all(slot))
         self._end_stop(home, slot, spec, token, delete=True)
         return True
+
+    def replace(self, service: Service, slot: Slot, image: str | None, token: str) -> None:
+        """Start the slot's instances anew, from another image when one is given; with that image they stay."""
+        home = self._homes.of(service)
+        with home.locked():
+            spec = home.need(slot)
+            if home.tokens.begin(token, "replace", slot, image)["done"]:
+                return
+            outdated = [r for r in home.records.all(slot) if image is None or r.image != image]
+            outdated = [record for record in outdated if record.token != token]
+            if image is not None and image != spec.image:
+                spec = replace(spec, image=image, **from_manifest(home.builds.manifest(image) or {}))
+                home.write(slot, spec)
+            self._begin_stop(home, outdated)
+            self._launch(home, slot, spec, token)
+        self._end_stop(home, slot, spec, token)
 
     def _environment(self, home: Home, slot: Slot) -> Environment:
         spec = home.spec(slot)
@@ -189,7 +208,8 @@ class LocalCompute:
             home.tokens.finish(token, delete or None)
 
 
-def _observed(home: Home) -> list[Instance]:
+def observed(home: Home) -> list[Instance]:
+    """All instances of one service as they are."""
     found = []
     for record in home.records.all():
         busy = record.identity is None and home.busy
@@ -199,13 +219,7 @@ def _observed(home: Home) -> list[Instance]:
     return found
 
 
-def _holds(spec: Spec) -> str:
-    return f"{spec.capacity} instances of {spec.image}"
-
-
 def _count(number: int) -> int:
     if number < 0:
         raise Invalid(f"{number} instances cannot be; 0 or more can")
     return number
-
-

@@ -12,6 +12,7 @@ from pathlib import Path
 from providers.base import Clock, Context, Invalid, NotFound, Service, Slot
 from providers.local.builds import Builds
 from providers.local.files import is_locked, locked, read_json, write_json
+from providers.local.front import Front
 from providers.local.images import ImageFolder
 from providers.local.options import Options
 from providers.local.processes import Processes
@@ -19,7 +20,7 @@ from providers.local.records import Record, Records
 from providers.local.spec import Spec
 from providers.local.tokens import Tokens
 
-LOCK_S = 1.0
+LOCK_S = 0.5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -33,6 +34,7 @@ class Home:
         self.root = context.state_dir.resolve() / "local"
         self.folder = self.root / "services" / name
         self.balancer = self.folder / "balancer"
+        self.front = Front(name, self.balancer, context.clock)
         self.clock: Clock = context.clock
         self.builds = Builds(self.root, context.clock)
         self.records = Records(self.folder / "instances")
@@ -82,9 +84,13 @@ class Home:
         (self.folder / "slots" / f"{slot}.json").unlink(missing_ok=True)
 
     def ports_in_use(self) -> set[int]:
-        """The ports on record of all services of this state folder."""
-        homes = (self.root / "services").glob("*/instances")
-        return {record.port for folder in homes for record in Records(folder).all()}
+        """The ports of all instances and targets of this state folder."""
+        used: set[int] = set()
+        for folder in (self.root / "services").glob("*"):
+            used |= {record.port for record in Records(folder / "instances").all()}
+            # A target that was not detached would otherwise become another slot's instance.
+            used |= Front(folder.name, folder / "balancer", self.clock).target_ports()
+        return used
 
 
 class Homes:

@@ -105,7 +105,14 @@ class ImageFolder:
     def _known(self, name: str) -> str:
         names = self.names()
         nearest = difflib.get_close_matches(name, names, n=len(names), cutoff=0.0) if name else names
-        return f"known are {', '.join(nearest)}" if names else f"it holds no folder with an {MANIFEST}"
+        known = ", ".join(f"{item} ({self._digest(item)})" for item in nearest)
+        return f"known are {known}" if names else f"it holds no folder with an {MANIFEST}"
+
+    def _digest(self, name: str) -> str:
+        try:
+            return self.load(name).digest
+        except Invalid:
+            return "cannot be read"
 
     def _inside(self, folder: Path, item: str, key: str) -> Path:
         path, root = (folder / item).resolve(), self.path.parent

@@ -96,9 +96,7 @@ class Spec:
                 live[f"environment.{name}"] = "absent"
             elif isinstance(value, str):
                 live[f"environment.{name}"] = reference(variables[name])
-        return {
-            key: f"{declared[key]}, but live {value}" for key, value in live.items() if value != declared[key]
-        }
+        return {key: f"{declared[key]}, but live {value}" for key, value in live.items() if value != declared[key]}
 
 
 def from_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,10 @@ LIMITED = ("set_floor", "scale")  # these change one property of a slot, all oth
 
 
 class Write(TypedDict):
-    """operation, slot: what it changed. arguments: their hash. done: carried out, or overtaken by a later write; then result is its answer."""
+    """operation, slot: what it changed. arguments: hash of everything.
+
+    done: carried out (then result is its answer), or overtaken by a later write.
+    """
 
     operation: str
     slot: str
@@ -49,10 +52,13 @@ class Tokens:
         self._save(writes)
         return writes[token]
 
+    def known(self, token: str) -> bool:
+        return token in self._read()
+
     def finish(self, token: str, result: object = None) -> None:
         writes = self._read()
         if token in writes:
-            writes[token].update(done=True, result=result)
+            writes[token]["done"], writes[token]["result"] = True, result
             self._save(writes)
 
     def _read(self) -> dict[str, Write]:

@@ -157,9 +157,7 @@ class SimCloud:
         self._admit_read(call)
         return self._answer(call, self.service(service), answer, detail)
 
-    def read_all(
-        self, call: str, services: Sequence[Service], answer: Callable[[SimService], R]
-    ) -> dict[str, R]:
+    def read_all(self, call: str, services: Sequence[Service], answer: Callable[[SimService], R]) -> dict[str, R]:
         """One call for many services; those that do not exist are left out, so that they blind nobody else."""
         self._admit_read(call)
         found: dict[str, R] = {}
@@ -181,7 +179,7 @@ class SimCloud:
         act: Callable[[SimService], tuple[R, str]],
         pretend: Callable[[SimService], R],
     ) -> R:
-        """`act` answers with a result and what it changed ("" for nothing); `pretend` with what a silent failure says."""
+        """`act` gives a result and what changed ("" for nothing); `pretend` gives what a silent failure says."""
         switches = self.switches
         self.calls.writes[call] += 1
         self.catch_up()

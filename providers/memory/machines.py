@@ -24,20 +24,24 @@ def resize(cloud: SimCloud, svc: SimService, slot: SimSlot, capacity: int) -> No
 
 
 def launch(cloud: SimCloud, svc: SimService, slot: SimSlot, registered: bool = False) -> SimInstance:
+    instance = _new(cloud, svc, slot, registered)
+    _boot(cloud, svc, slot, instance)
+    return instance
+
+
+def _new(cloud: SimCloud, svc: SimService, slot: SimSlot, registered: bool) -> SimInstance:
     if slot.image is None:
         raise AssertionError(f"{svc.name}: {slot.name} has no image to launch")
     number = cloud.next_number()
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:8080"
     instance = SimInstance(f"i-{number:08x}", slot.name, slot.image, address, registered=registered)
     slot.instances.append(instance)
-    _boot(cloud, svc, slot, instance)
     return instance
 
 
 def serve_at_once(cloud: SimCloud, svc: SimService, slot: SimSlot) -> None:
     """One that has been there for long: running, and healthy behind the balancer."""
-    instance = launch(cloud, svc, slot, registered=True)
-    instance.boot += 1
+    instance = _new(cloud, svc, slot, registered=True)
     instance.state, instance.started_at, instance.judged = "running", cloud.timeline.now, "healthy"
 
 

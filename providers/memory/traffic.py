@@ -37,9 +37,7 @@ class MemoryTraffic:
         cloud = self._cloud
 
         def answer(svc: SimService) -> Reading:
-            targets: dict[Slot, TargetHealth] = {
-                slot: balancer.target_health(cloud, svc, slot) for slot in SLOTS
-            }
+            targets: dict[Slot, TargetHealth] = {slot: balancer.target_health(cloud, svc, slot) for slot in SLOTS}
             return views.reading(svc, targets, cloud.timeline.now)
 
         return cloud.read_all("traffic.observe", services, answer)

@@ -131,6 +131,7 @@ class _Builder:
             elif isinstance(event, yaml.DocumentStartEvent):
                 self.document(event)
         if not self.documents:
+            self.at = Position(1, 1)
             self.fail("the file is empty", allowed="a mapping with version and services")
         if self.errors:
             raise SettingsErrors(self.errors)

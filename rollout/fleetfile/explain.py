@@ -6,7 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -49,8 +49,18 @@ def refused(problem: str = "", allowed: str = "", at: KeyPath = ()) -> PydanticC
 
 
 def findings(error: ValidationError, kind: Any, data: Any) -> list[Finding]:
-    """Each error of pydantic's; `kind` is the model or dataclass that refused `data`."""
-    return [_finding(dict(each), kind, data) for each in error.errors(include_url=False)]
+    """Each error of pydantic's; `kind` is the model or dataclass that refused `data`.
+
+    Where several kinds of value would do (a union), pydantic has an error for each: they are one finding.
+    """
+    merged: dict[tuple[KeyPath, str, str], Finding] = {}
+    for each in error.errors(include_url=False):
+        found = _finding(dict(each), kind, data)
+        same = merged.get(key := (found.path, found.found, found.problem))
+        if same and found.allowed not in same.allowed:
+            found = replace(found, allowed=f"{same.allowed} or {found.allowed}")
+        merged[key] = found
+    return list(merged.values())
 
 
 def _finding(error: Mapping[str, Any], kind: Any, data: Any) -> Finding:
@@ -67,6 +77,8 @@ def _finding(error: Mapping[str, Any], kind: Any, data: Any) -> Finding:
         return Finding(path, allowed=listed(known), problem=unknown_name("key", str(path[-1]), known))
     if error["type"].startswith("missing"):
         return Finding(path, problem="missing", allowed=_allowed_if_missing(_kind_at(kind, path[:-1]), path[-1]))
+    while path and _at(data, path) is _NOTHING:
+        path = path[:-1]  # pydantic adds which kind of a union it tried
     return Finding(path, _shown(data, path), _allowed(error, context))
 
 
@@ -78,12 +90,12 @@ def _allowed(error: Mapping[str, Any], context: Mapping[str, Any]) -> str:
 
 
 def _value_error(path: KeyPath, said: str, kind: Any, data: Any) -> Finding:
-    """A dataclass checks its fields together; by custom its message begins with the field's name."""
-    name = said.partition(" ")[0].rstrip(":,")
-    if name in keys_of(_kind_at(kind, path)):
-        path = (*path, name)
-    written = _at(data, path) is not _NOTHING
-    return Finding(path, _shown(data, path) if written else "", problem=said)
+    """A dataclass checks its fields together; by custom its message begins with the field's name, or name.key."""
+    name, _, rest = said.partition(" ")
+    inner = tuple(name.rstrip(":,").split("."))
+    if inner[0] in keys_of(_kind_at(kind, path)):
+        path, said = (*path, *inner), rest if name.endswith(":") else said
+    return Finding(path, _shown(data, path), problem=said)
 
 
 def _at(data: Any, path: KeyPath) -> Any:
@@ -96,17 +108,18 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 
 def _shown(data: Any, path: KeyPath) -> str:
-    """The value at `path`, or the key where there is none; never a secret's value."""
+    """The value at `path`, nothing where nothing was written; never a secret's value."""
     if any(isinstance(part, str) and names_secret(part) for part in path):
         return "something else"
     value = _at(data, path)
-    return shown(path[-1] if value is _NOTHING and path else value)
+    return "" if value is _NOTHING else shown(value)
 
 
 def keys_of(kind: Any) -> list[str]:
     """The keys that a model or a dataclass has in a file."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return [field.alias or name for name, field in kind.model_fields.items()]
+        fields = [field.alias or name for name, field in kind.model_fields.items()]
+        return [*fields, *getattr(kind, "also_keys", ())]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind) if field.init]
     return []

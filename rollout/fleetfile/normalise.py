@@ -110,26 +110,28 @@ class Normalised:
         whole: dict[str, Any] = {**{gate: list(names) for gate, names in DEFAULT_CHECKS.items()}, **checks}
         for gate in DEFAULT_CHECKS:
             if isinstance(whole[gate], list):
-                entries = [self._check(entry, (*path, gate, at)) for at, entry in enumerate(whole[gate])]
+                entries = [self._check(each, (*path, gate, at)) for at, each in enumerate(whole[gate])]
                 whole[gate] = _labelled(entries)
         return whole
 
-    def _check(self, entry: Any, path: KeyPath) -> dict[str, Any]:
+    def _check(self, entry: Any, at: KeyPath) -> dict[str, Any]:
         name: Any = entry
         options: Any = {}
+        path = at
         if isinstance(entry, dict) and len(entry) == 1:
             ((name, written),) = entry.items()
-            path = (*path, name)
+            path = (*at, name)
             options = {} if written is None else written
         if not isinstance(name, str) or not isinstance(options, dict):
             found = options if isinstance(name, str) else entry
             self._note([Finding(path, shown(found), _ENTRY)])
             return {"name": "unreadable"}
         try:
-            return {"name": name, "options": self._options(options, self._catalogue.check_options(name), path)}
+            kind = self._catalogue.check_options(name)
         except UnknownName as error:
             self._note([Finding(path, allowed=error.allowed, problem=error.problem)])
             return {"name": name}
+        return {"name": name, "options": self._options(options, kind, (*at, name))}
 
 
 def _labelled(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from providers.base import (
     TargetHealth,
     TestRoute,
     Traffic,
+    other,
 )
 
 NOW = 1_800_000_000.0
@@ -87,9 +88,9 @@ class World:
         return self.rubbish() if self.rubbish else answer
 
     def subject(self, role: Role = "replacement", timeout_s: float = 5.0, **changes: Any) -> Subject:
-        slot, beside = cast(tuple[Slot, Slot], ("green", "blue") if role == "replacement" else ("blue", "green"))
+        slot: Slot = "green" if role == "replacement" else "blue"
         readings = Readings(provider(self), Service("shop"), self.since)
-        subject = Subject(role, slot, beside, readings, PATCH, 2, NOW, timeout_s)
+        subject = Subject(role, slot, other(slot), readings, PATCH, 2, NOW, timeout_s)
         return replace(subject, **changes)
 
 

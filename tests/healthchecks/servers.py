@@ -36,7 +36,11 @@ class Servers(ExitStack):
 
     def silent(self) -> Server:
         """Takes the request and never says anything."""
-        return self.start(lambda _, closing: bool(closing.wait(30)) and None)
+
+        def wait(connection: socket.socket, closing: threading.Event) -> None:
+            closing.wait(30)
+
+        return self.start(wait)
 
     def dripping(self, start: bytes) -> Server:
         """Each byte comes before any read could time out, but the end never comes."""

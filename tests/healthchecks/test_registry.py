@@ -64,8 +64,10 @@ def test_an_unknown_name_lists_the_known_and_the_nearest(name: str, nearest: str
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "base", "registry", "../http", "healthchecks.base", "healthchecks.nothing", "no_such.package"]
-    + ["os.path", "healthchecks.http:Options", "healthchecks..http", ".http", "healthchecks.http:", "x y.z"],
+    [
+        *("", ".", "base", "registry", "../http", "healthchecks.base", "healthchecks.nothing", "no_such.package"),
+        *("os.path", "healthchecks.http:Options", "healthchecks..http", ".http", "healthchecks.http:", "x y.z"),
+    ],
 )
 def test_what_is_not_a_check_is_refused(name: str) -> None:
     """Otherwise a mistake shows only when the check is asked in the middle of a rollout."""

@@ -21,16 +21,18 @@ from typing import Any
 import idna
 import requests
 from flask import Flask, jsonify, render_template_string, request
-from waitress import create_server, wasyncore
+from waitress import create_server
 
 ITEMS = ({"sku": "tea", "price": 4}, {"sku": "cup", "price": 9}, {"sku": "pot", "price": 25})
-PAGE = "<!doctype html><title>Shop</title><ul>{% for item in items %}<li>{{ item.sku }}: {{ item.price }}</li>{% endfor %}</ul>"
+PAGE = """<!doctype html><title>Shop</title>
+<ul>{% for item in items %}<li>{{ item.sku }}: {{ item.price }}</li>{% endfor %}</ul>
+"""
 THREADS = 4
 FINISH_S = 2.0
 
 
 def create_app(max_form_memory: int | None = None) -> Flask:
-    """Build the shop; `max_form_memory` raises the limit of one text field where the framework has such a limit."""
+    """Build the shop; `max_form_memory` is the limit of one text field, where the framework has one."""
     app = Flask(__name__)
     if max_form_memory is not None:
         app.config["MAX_FORM_MEMORY_SIZE"] = max_form_memory
@@ -67,7 +69,7 @@ def create_app(max_form_memory: int | None = None) -> Flask:
 
 
 def tracking_link(host: str) -> str:
-    """Return the link that a customer follows; a host name that cannot be encoded falls back to the shop's own."""
+    """Return the link that a customer follows; a host name that cannot be encoded becomes the shop's own."""
     try:
         name = idna.encode(host).decode()
     except idna.IDNAError:
@@ -76,8 +78,7 @@ def tracking_link(host: str) -> str:
 
 
 def finish(server: Any) -> None:
-    """Close the listening socket; end once nothing is being received, answered or sent, at most `FINISH_S` later."""
-    server.trigger.pull_trigger(lambda: wasyncore.dispatcher.close(server))
+    """End the process once nothing is being received, answered or sent, at the latest after `FINISH_S`."""
     deadline = time.monotonic() + FINISH_S
     while time.monotonic() < deadline and any(
         channel.request or channel.requests or channel.total_outbufs_len
@@ -97,7 +98,8 @@ def main() -> None:
         create_app(options.max_form_memory), host="127.0.0.1", port=options.port, threads=THREADS, ident=None
     )
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=finish, args=[server], daemon=True).start())
+    finisher = threading.Thread(target=finish, args=[server], daemon=True)
+    signal.signal(signal.SIGTERM, lambda *_: None if finisher.ident else finisher.start())
     print(f"serving on 127.0.0.1:{options.port}", file=sys.stderr, flush=True)
     server.run()
 

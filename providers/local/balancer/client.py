@@ -59,9 +59,7 @@ class BalancerClient:
     def state(self) -> StateAnswer:
         return cast("StateAnswer", self._call("GET", "/v1/state"))
 
-    def set_weights(
-        self, weights: Mapping[str, int], *, expected_revision: int | None, token: str
-    ) -> StateAnswer:
+    def set_weights(self, weights: Mapping[str, int], *, expected_revision: int | None, token: str) -> StateAnswer:
         """Route by these weights; in force and on disk when this returns. expected_revision None: any.
 
         A repeat of the last write (same token and weights) changes nothing and succeeds.
@@ -87,9 +85,7 @@ class BalancerClient:
             try:
                 connection.connect()
             except OSError as error:
-                raise Unreachable(
-                    f"balancer at {self._directory}: {error}", may_have_applied=False
-                ) from error
+                raise Unreachable(f"balancer at {self._directory}: {error}", may_have_applied=False) from error
             try:
                 connection.request(method, path, content, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
@@ -140,9 +136,7 @@ def _short_path(directory: Path) -> Iterator[str]:
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if not Path(f"/proc/self/fd/{descriptor}").exists():
-            raise OSError(
-                f"the path is longer than {MAX_SOCKET_PATH} bytes, and /proc is not there to shorten it"
-            )
+            raise OSError(f"the path is longer than {MAX_SOCKET_PATH} bytes, and /proc is not there to shorten it")
         yield f"/proc/self/fd/{descriptor}/{SOCKET}"
     finally:
         os.close(descriptor)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -101,7 +103,17 @@ class Flights:
         flights = list(self._slots[slot])
         for flight in flights:
             flight.cut = True
-            if flight.transport is not None:
-                flight.transport.abort()
+            reset(flight.transport)
             flight.task.cancel()
         return len(flights)
+
+
+def reset(transport: asyncio.Transport | None) -> None:
+    """Close a connection so that its client cannot take what came so far for the whole answer."""
+    if transport is None:
+        return
+    channel = transport.get_extra_info("socket")
+    if channel is not None:
+        # Closing with this option sends a reset: without it an answer of unknown length just seems to end.
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

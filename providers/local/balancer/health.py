@@ -10,6 +10,7 @@ from yarl import URL
 from providers.local.balancer.config import Health
 from providers.local.balancer.route import RouteTable
 from providers.local.balancer.state import split_address
+from providers.local.balancer.upstream import brief
 
 
 class HealthWatch:
@@ -59,7 +60,7 @@ class HealthWatch:
         except TimeoutError:
             problem = f"no answer within {self._health.timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            problem = f"check failed: {error}"
+            problem = f"check failed: {brief(error)}"
         if problem is None:
             self._routes.passed(address)
         else:

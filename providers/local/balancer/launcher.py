@@ -38,13 +38,18 @@ def ensure_running(directory: Path, timeout_s: float) -> None:
     directory = directory.absolute()
     if not directory.is_dir():
         raise LaunchError(f"{directory} is not there: the balancer was never set up")
-    with _one_at_a_time(directory, timeout_s):
-        if recorded(directory / PARENT) is None:
-            _start(directory, deadline)
-    try:
-        BalancerClient(directory, max(deadline - time.monotonic(), 0.05)).state()
-    except BalancerError as error:
-        raise LaunchError(f"{error}; see {directory / LOG} and {directory / CRASHES}") from error
+    while True:
+        with _one_at_a_time(directory, timeout_s):
+            if recorded(directory / PARENT) is None:
+                _start(directory, deadline)
+        try:
+            BalancerClient(directory, max(deadline - time.monotonic(), 0.05)).state()
+            return
+        except BalancerError as error:
+            # It may have been dying while we looked; reading again is harmless.
+            if time.monotonic() >= deadline:
+                raise LaunchError(f"{error}; see {directory / LOG} and {directory / CRASHES}") from error
+            time.sleep(0.02)
 
 
 def stop(directory: Path, timeout_s: float) -> None:

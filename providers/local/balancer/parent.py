@@ -77,9 +77,7 @@ class Parent:
         descriptors = {name: held.fileno() for name, held in self._sockets.items()}
         command = [sys.executable, "-P", "-m", "providers.local.balancer.worker", "--dir", "."]
         command += ["--sockets", json.dumps(descriptors), "--pipe", str(self._read_end)]
-        worker = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=(*descriptors.values(), self._read_end)
-        )
+        worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(*descriptors.values(), self._read_end))
         try:
             record(Path(WORKER), worker.pid)
         except ProcessLookupError:
@@ -126,9 +124,7 @@ class Parent:
                 # The worker of a parent that was killed gives its sockets up within moments.
                 leftover = recorded(Path(WORKER))
                 if leftover is None:
-                    raise StartError(
-                        f"{key}: port {port} ({address}) cannot be taken: {error.strerror}"
-                    ) from None
+                    raise StartError(f"{key}: port {port} ({address}) cannot be taken: {error.strerror}") from None
                 if time.monotonic() >= deadline:
                     end(leftover, signal.SIGKILL, LEFTOVER_S)
                 time.sleep(0.01)

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from providers.local.balancer.config import Config
-from providers.local.balancer.counters import Counters, Flights, SlotCounters
+from providers.local.balancer.counters import Counters, Flights, SlotCounters, reset
 from providers.local.balancer.route import RouteTable
 from providers.local.balancer.state import SLOTS
 from providers.local.balancer.upstream import (
@@ -135,9 +135,7 @@ class Proxy:
             answer.headers[SERVED_BY] = slot
         if answer.body:
             answer.headers.pop("Content-Length", None)
-            return web.Response(
-                status=answer.status, reason=answer.reason, headers=answer.headers, body=answer.body
-            )
+            return web.Response(status=answer.status, reason=answer.reason, headers=answer.headers, body=answer.body)
         response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=answer.headers)
         try:
             await response.prepare(request)
@@ -147,8 +145,7 @@ class Proxy:
         except BrokenOff:
             counters.failed += 1
             # The client must see that this is not the whole answer.
-            if request.transport is not None:
-                request.transport.abort()
+            reset(request.transport)
             raise ConnectionResetError("the target broke off its answer") from None
         except ConnectionError:
             counters.client_gone += 1

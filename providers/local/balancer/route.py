@@ -74,9 +74,7 @@ class RouteTable:
         """Route by `state` from now on; what is known of targets that stay is kept."""
         self.state = state
         moment = self._now()
-        self._health = {
-            address: self._health.get(address) or TargetHealth(moment) for address in self.addresses()
-        }
+        self._health = {address: self._health.get(address) or TargetHealth(moment) for address in self.addresses()}
         self._refresh()
 
     def addresses(self) -> list[str]:
@@ -119,9 +117,7 @@ class RouteTable:
 
     def _describe(self, address: str) -> TargetAnswer:
         known = self._health[address]
-        return TargetAnswer(
-            address=address, healthy=known.healthy, reason=known.reason, since=round(known.since, 3)
-        )
+        return TargetAnswer(address=address, healthy=known.healthy, reason=known.reason, since=round(known.since, 3))
 
     def _note(self, address: str, apply: Callable[[TargetHealth, float], None]) -> None:
         target = self._health.get(address)
@@ -134,6 +130,4 @@ class RouteTable:
             self._changed(f"{address} {'healthy' if target.healthy else 'unhealthy'}: {target.reason}")
 
     def _refresh(self) -> None:
-        self._healthy = {
-            slot: tuple(a for a in self.state.targets[slot] if self._health[a].healthy) for slot in SLOTS
-        }
+        self._healthy = {slot: tuple(a for a in self.state.targets[slot] if self._health[a].healthy) for slot in SLOTS}

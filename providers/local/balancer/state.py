@@ -116,9 +116,7 @@ def parse_address(document: object) -> str:
     try:
         ip = ipaddress.ip_address(host[1:-1] if bracketed else host)
     except ValueError:
-        raise InvalidState(
-            f"address {document!r}: {host!r} is not an IP address (names are refused)"
-        ) from None
+        raise InvalidState(f"address {document!r}: {host!r} is not an IP address (names are refused)") from None
     if (ip.version == 6) != bracketed or getattr(ip, "scope_id", None):
         raise InvalidState(f"address {document!r}: write IPv4 bare and IPv6 in brackets, without a zone")
     mapped = getattr(ip, "ipv4_mapped", None)

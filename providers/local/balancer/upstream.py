@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 
 import aiohttp
@@ -77,13 +78,11 @@ class Upstream:
             headers.pop("Content-Length", None)
         data = (body or None) if body is not None else request.content
         try:
-            answer = await session.request(
-                request.method, url, headers=headers, data=data, allow_redirects=False
-            )
+            answer = await session.request(request.method, url, headers=headers, data=data, allow_redirects=False)
             return await _take(answer, request.method)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             code = error.os_error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
-            raise NotSent(str(error), targets_fault=code not in OWN_TROUBLE) from error
+            raise NotSent(brief(error), targets_fault=code not in OWN_TROUBLE) from error
         except TimeoutError as error:
             raise TooSlow(str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -119,6 +118,14 @@ def without_hop_by_hop(
     for name in HOP_BY_HOP:
         kept.popall(name, None)
     return kept
+
+
+def brief(error: Exception) -> str:
+    """What went wrong, without the library's wrapping around it."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return os.strerror(cause.errno).lower()
+    return str(error) or type(error).__name__
 
 
 async def _take(answer: aiohttp.ClientResponse, method: str) -> Answer:

@@ -1,0 +1,111 @@
+"""The balancer in front of one service: set up, started again whenever it is missed, and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from providers.base import Clock, Conflict, HoldMark, Invalid, NotFound, Route, Slot, Transient, other
+from providers.local import revision
+from providers.local.balancer import client, launcher, store
+from providers.local.balancer.answers import StateAnswer
+from providers.local.balancer.config import CONFIG
+from providers.local.balancer.state import InvalidState, Unservable, split_address
+from providers.local.files import read_json, write_json
+from providers.local.options import Options
+
+R = TypeVar("R")
+READ_S = 10.0  # a balancer that was killed is started again within this
+WRITE_S = 2.0  # T: no write lands later than this after it began
+CALL_SHARE_S = 0.7  # of WRITE_S, what is left for the call itself when the balancer had to be started
+
+
+class Front:
+    def __init__(self, name: str, directory: Path, clock: Clock) -> None:
+        self.name, self.directory, self._clock = name, directory, clock
+
+    @property
+    def exists(self) -> bool:
+        return (self.directory / CONFIG).exists() and (self.directory / store.STATE).exists()
+
+    def create(self, options: Options, slot: Slot, addresses: Sequence[str]) -> None:
+        """Write its files: all traffic to this slot. What is there already is kept. Raises Invalid."""
+        config = {
+            "listen": options.listen,
+            "test_listen": options.test_listen,
+            "health": {"path": options.health},
+        }
+        if not (self.directory / CONFIG).exists():
+            write_json(self.directory / CONFIG, config)
+        none: list[str] = []
+        try:
+            store.create(self.directory, {slot: 100, other(slot): 0}, {slot: addresses, other(slot): none})
+        except (InvalidState, Unservable) as error:
+            raise Invalid(f"service {self.name}: {error}") from None
+
+    def state(self) -> StateAnswer:
+        """Raises NotFound, Transient."""
+        return self.call(lambda balancer: balancer.state(), READ_S)
+
+    def write(self, act: Callable[[client.BalancerClient], R], deadline: float) -> R:
+        """`act`, over by the deadline. Raises Transient (may have been applied), Conflict, Invalid, NotFound."""
+        return self.call(act, deadline - self._clock.now())
+
+    def call(self, act: Callable[[client.BalancerClient], R], timeout_s: float) -> R:
+        if not self.exists:
+            raise NotFound(f"service {self.name} has no balancer in {self.directory}; stand it up first")
+        deadline = self._clock.now() + timeout_s
+        try:
+            launcher.ensure_running(self.directory, max(timeout_s - CALL_SHARE_S, 0.1))
+            left = deadline - self._clock.now()
+            if left <= 0:
+                raise Transient(f"service {self.name}: no time was left to ask its balancer; nothing changed")
+            return act(client.BalancerClient(self.directory, left))
+        except client.Conflict as error:
+            raise Conflict(f"service {self.name}: {error}") from None
+        except client.Refused as error:
+            kind = Invalid if 400 <= error.status < 500 else Transient
+            raise kind(f"service {self.name}: the balancer refused: {error}") from None
+        except (client.BalancerError, launcher.LaunchError, OSError) as error:
+            raise Transient(f"service {self.name}: {error}") from None
+
+    def route(self, state: StateAnswer) -> Route:
+        """Raises Transient when the mark cannot be read: nobody may act on half a route."""
+        mark = state["mark"]
+        try:
+            held = None if mark is None else HoldMark.from_json(mark)
+        except KeyError:
+            raise Transient(f"service {self.name}: its hold mark cannot be read: {mark}") from None
+        weights: dict[Slot, int] = {"blue": state["weights"]["blue"], "green": state["weights"]["green"]}
+        return Route(weights, revision.of(self.directory, state), held)
+
+    def share(self, slot: Slot) -> int:
+        """Percent of the traffic that the slot is declared to have, from the file: also while nobody answers."""
+        if not self.exists:
+            return 0
+        try:
+            return int(store.load(self.directory)[0].weights[slot])
+        except (store.StateUnusable, OSError) as error:
+            raise Transient(f"service {self.name}: {error}") from None
+
+    def target_ports(self) -> set[int]:
+        """The ports of all targets that are on file."""
+        if not self.exists:
+            return set()
+        with suppress(store.StateUnusable, OSError):
+            targets = store.load(self.directory)[0].targets.values()
+            return {split_address(address)[1] for addresses in targets for address in addresses}
+        return set()
+
+    def raise_if_serving(self, slot: Slot, act: str) -> None:
+        share = self.share(slot)
+        if share:
+            raise Invalid(f"service {self.name}: {slot} has {share} % of the traffic and cannot be {act}")
+
+    def test_address(self) -> str:
+        config = read_json(self.directory / CONFIG)
+        if config is None:
+            raise NotFound(f"service {self.name} has no balancer yet; stand it up first")
+        return str(config["test_listen"])

@@ -1,0 +1,142 @@
+"""The emergency path of the local provider: standard library only, no engine, no settings, no store.
+
+`target` is what `Traffic.card_target` wrote into the rollback card. A balancer that is dead or frozen is no
+obstacle: the route is written to its file, and it is started again.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from providers.base import SLOTS, Invalid, NotFound, Slot, Transient, Weights
+from providers.local import revision
+from providers.local.balancer import client, launcher, store
+from providers.local.balancer.answers import StateAnswer
+from providers.local.balancer.state import InvalidState, State, Unservable, split_address
+
+MARK = "mark.json"
+CALL_S = 1.5
+START_S = 10.0
+STOP_S = 1.0
+PROBE_S = 0.3
+
+
+def read(target: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights, revision and mark; healthy targets and requests in flight of each slot.
+
+    Starts the balancer if it is dead; if that fails, the file and a look at the targets' ports answer. Raises
+    NotFound, Transient.
+    """
+    folder = _folder(target)
+    for _ in range(2):
+        try:
+            return _seen(folder, client.BalancerClient(folder, CALL_S).state())
+        except client.Unreachable:
+            try:
+                launcher.ensure_running(folder, START_S)
+            except launcher.LaunchError:
+                break
+        except client.Refused as error:
+            raise Transient(f"service {target['service']}: {error}") from None
+    return _from_file(folder)
+
+
+def put_back(target: Mapping[str, Any], weights: Weights, token: str) -> dict[str, Any]:
+    """Declare these weights, whatever is declared now, and say what is there then.
+
+    Raises NotFound, Invalid; Transient when the balancer does not start again, after the file was written.
+    """
+    folder, wanted = _folder(target), _checked(weights)
+    try:
+        answer = client.BalancerClient(folder, CALL_S).set_weights(wanted, expected_revision=None, token=token)
+        return _seen(folder, answer)
+    except client.Refused as error:
+        if error.status < 500:
+            raise Invalid(f"service {target['service']}: {error}") from None
+    except client.Unreachable:
+        pass
+    try:
+        _write_file(folder, wanted, token)
+        launcher.ensure_running(folder, START_S)
+    except (InvalidState, Unservable) as error:
+        raise Invalid(f"service {target['service']}: {error}") from None
+    except (launcher.LaunchError, store.StateUnusable, OSError) as error:
+        raise Transient(f"service {target['service']}: {error}") from None
+    return read(target)
+
+
+def set_mark(target: Mapping[str, Any], mark: Mapping[str, Any] | None, token: str) -> None:
+    """Leave a hold mark beside the route, or clear it (None). The same mark twice is one mark, so `token` is unused."""
+    path = _folder(target) / MARK
+    if mark is None:
+        path.unlink(missing_ok=True)
+    else:
+        store.write_atomic(path, json.dumps(dict(mark)).encode() + b"\n")
+
+
+def _folder(target: Mapping[str, Any]) -> Path:
+    folder = Path(target["dir"])
+    if folder.parent.name != target["service"] or not (folder / store.STATE).parent.is_dir():
+        raise NotFound(f"service {target['service']} has no balancer in {folder}")
+    return folder
+
+
+def _checked(weights: Weights) -> dict[str, int]:
+    shares = [weights.get(slot, -1) for slot in SLOTS]
+    if set(weights) != set(SLOTS) or min(shares) < 0 or sum(shares) != 100:
+        raise Invalid(f"weights {dict(weights)}: both slots with 0 to 100 that add up to 100 are needed")
+    return {slot: weights[slot] for slot in SLOTS}
+
+
+def _write_file(folder: Path, weights: Mapping[str, int], token: str) -> None:
+    try:
+        opened = store.StateStore.open(folder, STOP_S)
+    except TimeoutError:
+        # A worker that lives but does not answer holds the state: nobody is served by it.
+        launcher.stop(folder, STOP_S)
+        opened = store.StateStore.open(folder, STOP_S)
+    try:
+        opened.save(opened.state.with_weights(weights, token))
+    finally:
+        opened.close()
+
+
+def _from_file(folder: Path) -> dict[str, Any]:
+    try:
+        state, _ = store.load(folder)
+        mark = json.loads((folder / MARK).read_bytes()) if (folder / MARK).exists() else None
+    except (store.StateUnusable, OSError, ValueError) as error:
+        raise Transient(f"{folder}: {error}") from None
+    counted = cast(StateAnswer, {"revision": state.revision, "mark": mark})
+    return {
+        "weights": dict(state.weights),
+        "revision": revision.of(folder, counted),
+        "mark": mark,
+        "healthy": {slot: _reachable(state, slot) for slot in SLOTS},
+        "in_flight": dict.fromkeys(SLOTS, 0),
+    }
+
+
+def _reachable(state: State, slot: Slot) -> int:
+    found = 0
+    for address in state.targets[slot]:
+        try:
+            socket.create_connection(split_address(address), PROBE_S).close()
+            found += 1
+        except OSError:
+            continue
+    return found
+
+
+def _seen(folder: Path, state: StateAnswer) -> dict[str, Any]:
+    return {
+        "weights": {slot: state["weights"][slot] for slot in SLOTS},
+        "revision": revision.of(folder, state),
+        "mark": state["mark"],
+        "healthy": {slot: sum(target["healthy"] is True for target in state["targets"][slot]) for slot in SLOTS},
+        "in_flight": {slot: state["counters"][slot]["in_flight"] for slot in SLOTS},
+    }

@@ -1,0 +1,5 @@
+"""`python -m rollout`."""
+
+from rollout.entry import main
+
+main()

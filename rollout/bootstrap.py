@@ -1,0 +1,95 @@
+"""What surrounds rollouts: stand a service up, take it down, deny an image, verify journals."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from providers.base import Service, Transient
+from rollout.control import find
+from rollout.journal import first_broken_link
+from rollout.plan import UnsafePlan
+from rollout.wiring import Installation
+
+UP_LIMIT_S = 60.0
+
+
+def stand_up(installation: Installation, name: str, image: str | None) -> dict[str, Any]:
+    """The first environment of a service, on blue with all the traffic; raises what the provider raises."""
+    settings = installation.service(name)
+    reference = image or (settings.patch.image if settings.patch else None)
+    if reference is None:
+        raise UnsafePlan(f"{name}: no image was named; say --image REF, or set services.{name}.patch.image")
+    provider = installation.provider(settings.provider)
+    service = Service(name, dict(settings.options))
+    environments = provider.compute.describe(service)
+    standing = [slot for slot, environment in environments.items() if environment.exists]
+    if standing:
+        raise UnsafePlan(f"{name} stands already on {' and '.join(standing)}; patch it with: rollout start {name}")
+    patch = provider.patcher.resolve(service, reference)
+    capacity = int(settings.options.get("instances", 2))
+    provider.compute.stand_up(service, "blue", patch.image, capacity, f"up/{name}/{patch.image}")
+    healthy = _wait_until_healthy(installation, service, settings.provider, capacity)
+    return {"service": name, "slot": "blue", "image": patch.reference, "digest": patch.image, "healthy": healthy}
+
+
+def _wait_until_healthy(installation: Installation, service: Service, provider_name: str, capacity: int) -> int:
+    provider, clock = installation.provider(provider_name), installation.clock
+    deadline = clock.now() + UP_LIMIT_S
+    while True:
+        instances = [each for each in provider.compute.observe([service])[service.name] if each.slot == "blue"]
+        targets = provider.traffic.observe([service])[service.name].targets["blue"]
+        if targets.healthy >= capacity:
+            return targets.healthy
+        failed = [f"{each.id}: {each.reason}" for each in instances if each.state == "failed"]
+        if failed or clock.now() >= deadline:
+            why = "; ".join(failed or targets.reasons) or f"{targets.healthy} of {capacity} healthy in time"
+            raise Transient(f"{service.name} did not come up: {why}. Remove it with: rollout down {service.name}")
+        clock.sleep(0.1)
+
+
+def tear_down(installation: Installation, name: str) -> None:
+    """Stop and remove all of a service, where its provider can; UnsafePlan where other tools own it."""
+    settings = installation.service(name)
+    module = importlib.import_module(f"providers.{settings.provider}.adapter")
+    remove = getattr(module, "tear_down", None)
+    if remove is None:
+        raise UnsafePlan(f"{settings.provider} environments are removed with the tool that made them")
+    remove(installation.context, Service(name, dict(settings.options)))
+    installation.cards.path(name).unlink(missing_ok=True)
+
+
+def deny(installation: Installation, name: str, reference: str, *, reason: str, lift: bool) -> None:
+    settings = installation.service(name)
+    patch = installation.provider(settings.provider).patcher.resolve(Service(name, dict(settings.options)), reference)
+    for image in patch.images.values():
+        if lift:
+            installation.store.lift_denial(name, image)
+        else:
+            installation.store.deny(name, image, reason, "", installation.clock.now())
+
+
+def verify(installation: Installation, which: str | None) -> dict[str, Any]:
+    """Chains that were recomputed, and what is broken: edited, missing, reordered or cut entries."""
+    store = installation.store
+    rows = [find(installation, which)] if which else store.rollouts()
+    broken, heads = [], {}
+    for row in rows:
+        entries = store.entries(row.id)
+        problem = first_broken_link(entries)
+        head = entries[-1].hash if entries else ""
+        if not problem and (len(entries) != row.head_seq or head != row.head_hash):
+            problem = f"{row.id}: the journal ends at entry {len(entries)}, its head says {row.head_seq}"
+        if problem:
+            broken.append(problem)
+        heads[row.id] = {"entries": len(entries), "head": head}
+    return {"broken": broken, "verified": len(rows) - len(broken), "heads": heads}
+
+
+def verify_text(verified: Mapping[str, Any]) -> str:
+    entries = sum(head["entries"] for head in verified["heads"].values())
+    note = "Not protected: entries cut from the end together with their head. Keep the heads elsewhere (--json)."
+    if verified["broken"]:
+        return "\n".join([*verified["broken"], f"{len(verified['broken'])} journals are broken"])
+    return f"{note}\n{verified['verified']} journals are whole, {entries} entries"

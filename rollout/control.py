@@ -1,0 +1,192 @@
+"""What the commands do: each is one call here. Nothing is printed, nothing is parsed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from providers.base import Service
+from rollout.decide import Kind, Readiness, decide_roll_back
+from rollout.gate import GateRule
+from rollout.journal import Journal
+from rollout.phases import CLOSED, PROMOTED
+from rollout.plan import (
+    CheckSpec,
+    Gate,
+    Plan,
+    UnsafePlan,
+    changes_nothing,
+    choose_original,
+    raise_if_stale,
+    raise_if_unsafe,
+)
+from rollout.store import Claimed, HeadMoved, Row
+from rollout.wiring import Installation
+
+
+class NothingToDo(Exception):
+    """The service runs that image already."""
+
+
+class UnknownRollout(Exception):
+    """No rollout has this id, and no service of this name has one."""
+
+
+def make_plan(installation: Installation, name: str, image: str | None = None) -> Plan:
+    """What a rollout of a service would do, from settings and live state; reads only. UnsafePlan, NotFound."""
+    settings = installation.service(name)
+    reference = image or (settings.patch.image if settings.patch else None)
+    if reference is None:
+        raise UnsafePlan(f"{name}: no image was named; say --image REF, or set services.{name}.patch.image")
+    provider = installation.provider(settings.provider)
+    service = Service(name, dict(settings.options))
+    original = choose_original(name, provider.compute.describe(service), provider.traffic.route(service))
+    soak = settings.gate_rule("live", settings.traffic.soak_s)
+    bake = settings.gate_rule("live", settings.bake_s)
+    deadlines = settings.deadlines
+    checks = settings.checks
+    return Plan(
+        service=service,
+        provider=settings.provider,
+        coexist=settings.coexist,
+        patch=provider.patcher.resolve(service, reference),
+        original=original.slot,
+        original_image=original.image or "",
+        original_fingerprint=original.fingerprint,
+        app_version=original.app_version,
+        capacity=max(original.capacity, original.floor),
+        steps=tuple(settings.traffic.steps),
+        gates={
+            "preflight": _gate(settings.gate_rule("preflight"), checks.preflight),
+            "replacement": _gate(settings.gate_rule("replacement"), checks.replacement),
+            "live": _gate(soak, checks.live),
+            "bake": _gate(bake, checks.live),
+        },
+        settle_s=settings.settle_s,
+        keep_warm_s=settings.keep_warm_s,
+        on_rollback=settings.traffic.on_rollback,
+        approval=settings.approval,
+        deadlines={
+            "preflight": settings.gate_rule("preflight").deadline_s,
+            "gate": soak.deadline_s,
+            "drained": settings.traffic.drain_limit_s,
+            **{key.removesuffix("_s"): value for key, value in deadlines.model_dump().items() if key != "drained_s"},
+        },
+        made_at=installation.clock.now(),
+    )
+
+
+def _gate(rule: GateRule, checks: Any) -> Gate:
+    return Gate(rule, tuple(CheckSpec(check.name, check.label or check.name, dict(check.options)) for check in checks))
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """`again` True: the same key had opened this rollout before."""
+
+    row: Row
+    again: bool
+
+
+def start(
+    installation: Installation,
+    name: str,
+    *,
+    image: str | None,
+    saved: Plan | None,
+    key: str | None,
+    actor: str,
+    reason: str,
+) -> Started:
+    """Claim the service for a plan. Claimed, UnsafePlan, StalePlan and NothingToDo leave everything as it was."""
+    store = installation.store
+    if key is not None:
+        known = [row for row in store.rollouts(name) if row.key == key]
+        if known:
+            return Started(known[0], True)
+    open_already = store.rollouts(name, open_only=True)
+    if open_already:
+        raise Claimed(open_already[0])
+    plan = make_plan(installation, name, saved.patch.reference if saved else image)
+    if saved:
+        raise_if_stale(saved, plan)
+        plan = saved
+    raise_if_unsafe(plan, store.denials(name))
+    if changes_nothing(plan):
+        raise NothingToDo(f"{name} runs {plan.patch.reference} already on {plan.original}")
+    row = store.open_rollout(
+        new_id(name, installation.clock.now()),
+        name,
+        plan.to_json(),
+        plan.hash,
+        at=installation.clock.now(),
+        actor=actor,
+        reason=reason,
+        key=key,
+    )
+    return Started(row, False)
+
+
+def new_id(service: str, now: float) -> str:
+    """Readable and unique: the service, the day, a random end."""
+    return f"{service}-{time.strftime('%Y%m%d', time.gmtime(now))}-{uuid.uuid4().hex[:6]}"
+
+
+def find(installation: Installation, named: str) -> Row:
+    """The rollout with this id, or the newest of the service with this name."""
+    try:
+        return installation.store.rollout(named)
+    except KeyError:
+        found = installation.store.rollouts(named, limit=1)
+    if not found:
+        known = ", ".join(row.id for row in installation.store.rollouts(limit=5)) or "none yet"
+        raise UnknownRollout(f"there is no rollout {named!r}; the newest are: {known}")
+    return found[0]
+
+
+def turn_back(
+    installation: Installation, row: Row, kind: Kind, *, reason: str, actor: str, force: bool = False
+) -> Readiness:
+    """A person's word: decide the rollback of an open rollout. CannotTurnBack past the point of no return."""
+    return decide_roll_back(
+        installation.store,
+        installation.provider(row.plan["provider"]),
+        row.id,
+        kind=kind,
+        reason=reason,
+        actor=actor,
+        at=installation.clock.now(),
+        force=force,
+    )
+
+
+def end_warm(installation: Installation, row: Row, actor: str) -> None:
+    """Give the warm side up before its window ends; the way back to it closes."""
+    if row.phase not in PROMOTED or row.phase in CLOSED:
+        raise Claimed(row)
+    _write(installation, row, "warm_ended", {"by": actor})
+
+
+def resume(installation: Installation, row: Row, actor: str) -> None:
+    """Let a halted rollout go on; what had failed is tried again."""
+    if Journal(installation.store.entries(row.id)).halt:
+        outcome = "promoted" if row.phase in PROMOTED else "running"
+        _write(installation, row, "resumed", {"by": actor}, outcome)
+
+
+def approve(installation: Installation, row: Row, actor: str) -> None:
+    """One person's word to go on, bound to the plan's hash."""
+    _write(installation, row, "approved", {"by": actor, "plan_hash": row.plan_hash})
+
+
+def _write(installation: Installation, row: Row, kind: str, data: dict[str, Any], outcome: str | None = None) -> None:
+    store = installation.store
+    while True:
+        try:
+            head = store.rollout(row.id).head_seq
+            store.decide(row.id, head, kind, data, installation.clock.now(), outcome=outcome)
+            return
+        except HeadMoved:
+            continue

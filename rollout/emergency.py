@@ -1,0 +1,271 @@
+"""`rollout rollback`: put traffic back on the warm side, whatever else is broken.
+
+Standard library, the card file and one thin provider module; the store is used if it can be. Traffic first, then the
+hold mark, then read back until no write that was in flight can land any more; success is said after all three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout import exits
+from rollout.actor import this_person
+from rollout.card import Card, CardFolder
+from rollout.state_dir import StateUnreadable, find_fleet_file, state_dir_of, store_file_of
+
+STORE_BUSY_S = 1.0
+LOOK_S = 0.25
+
+
+class Refusal(Exception):
+    """The emergency path will not act; the message says why, and the next command."""
+
+    def __init__(self, message: str, code: int = exits.PERSON_NEEDED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass
+class Told:
+    """What this command says: lines for people at once on stderr, or one JSON document at the end on stdout."""
+
+    as_json: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def say(self, line: str, **facts: Any) -> None:
+        self.facts.update(facts)
+        if not self.as_json:
+            print(line, file=sys.stderr, flush=True)
+
+    def end(self, code: int) -> int:
+        if self.as_json:
+            print(json.dumps({**self.facts, "exit_code": code}, sort_keys=True), flush=True)
+        return code
+
+
+def main(arguments: list[str]) -> tuple[int, list[str]]:
+    """The exit code, and the command line that finishes the story (empty: nothing is left to do here)."""
+    asked = _parser().parse_args(arguments)
+    told = Told(asked.json)
+    try:
+        fleet_file = find_fleet_file(asked.config, os.environ, Path.cwd())
+        if fleet_file is None:
+            raise Refusal("no fleet file was found: name it with --config FILE", exits.USAGE)
+        card = choose(CardFolder(state_dir_of(fleet_file) / "cards"), asked.service)
+        put_back(card, fleet_file, told, reason=asked.reason, drill=asked.drill, force=asked.force)
+    except Refusal as refusal:
+        told.say(f"rollback refused: {refusal}", error=str(refusal))
+        return told.end(refusal.code), []
+    except (OSError, StateUnreadable) as error:
+        told.say(f"rollback failed: {error}", error=str(error))
+        return told.end(exits.PERSON_NEEDED), []
+    code = told.end(exits.DONE)
+    if asked.drill or asked.json or not asked.wait:
+        return code, []
+    return code, ["resume", card.rollout, "--config", str(fleet_file), "--after-rollback"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rollout rollback", add_help=False)
+    parser.add_argument("--config")
+    parser.add_argument("command")
+    parser.add_argument("service", nargs="?")
+    parser.add_argument("--config", default=argparse.SUPPRESS)
+    parser.add_argument("--reason", default="")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--drill", action="store_true")
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--wait", action=argparse.BooleanOptionalAction, default=True)
+    return parser
+
+
+def choose(cards: CardFolder, service: str | None) -> Card:
+    """The card of the named service, or the only one whose way back is open."""
+    if service is not None:
+        card = cards.read(service)
+        if card is None:
+            known = ", ".join(each.service for each in cards.all()) or "none"
+            raise Refusal(f"{service} has no rollback card in {cards.folder}; services with one: {known}", exits.USAGE)
+        return card
+    found = [card for card in cards.all() if not card.closed]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Refusal(f"no service has a way back open now (no open card in {cards.folder})", exits.USAGE)
+    commands = "".join(f"\n  rollout rollback {card.service}" for card in found)
+    raise Refusal(f"which one? these have a way back:{commands}", exits.USAGE)
+
+
+def put_back(card: Card, fleet_file: Path, told: Told, *, reason: str, drill: bool, force: bool) -> None:
+    """Traffic back on the card's original, marked, and read back; Refusal leaves everything as it was."""
+    began = time.monotonic()
+    told.say(f"{card.service}: putting traffic back on {card.original} ({card.rollout})", **_names(card))
+    _raise_if_closed(card)
+    thin = importlib.import_module(f"providers.{card.provider}.rollback")
+    before = _read(thin, card)
+    ready = _readiness(card, before)
+    told.say(f"  now {_shares(before['weights'])}; {ready}", before=before["weights"], readiness=ready)
+    if not _can_serve(card, before) and not force:
+        raise Refusal(
+            f"{ready}. Traffic stays as it is: {_shares(before['weights'])}. To put it back nevertheless: "
+            f"rollout rollback {card.service} --force"
+        )
+    if drill:
+        seconds = time.monotonic() - began
+        told.say(f"drill: all but the change itself worked in {seconds:.2f} s", drill=True, seconds=seconds)
+        return
+    epoch = _decide(card, fleet_file, told, before, reason=reason, ready=ready, force=force)
+    _move(thin, card, epoch, reason)
+    after = _hold(thin, card)
+    seconds = time.monotonic() - began
+    left = after["in_flight"].get(card.replacement, 0)
+    told.say(
+        f"{card.service}: all new traffic is on {card.original}, read back for {card.write_timeout_s:.0f} s; "
+        f"{left} requests still on {card.replacement} ({seconds:.1f} s)",
+        traffic=after["weights"],
+        in_flight=after["in_flight"],
+        seconds=round(seconds, 3),
+        next=f"rollout resume {card.rollout}",
+    )
+
+
+def _names(card: Card) -> dict[str, Any]:
+    return {"id": card.rollout, "service": card.service, "active_slot": card.original}
+
+
+def _raise_if_closed(card: Card) -> None:
+    if card.closed == "rolled_back":
+        raise Refusal(f"{card.rollout} was rolled back already: traffic is on {card.original}", exits.DONE)
+    if card.closed or (card.valid_until is not None and time.time() >= card.valid_until):
+        raise Refusal(
+            f"the way back of {card.rollout} closed: {card.original} was kept warm until its window ended. "
+            f"Traffic stays on {card.replacement}. To go back now: rollout start {card.service} --image <earlier image>"
+        )
+
+
+def _read(thin: Any, card: Card) -> Mapping[str, Any]:
+    try:
+        seen: Mapping[str, Any] = thin.read(card.target)
+        return seen
+    except Exception as error:
+        raise Refusal(f"the balancer of {card.service} cannot be read, so nothing was changed: {error}") from error
+
+
+def _readiness(card: Card, seen: Mapping[str, Any]) -> str:
+    return f"{seen['healthy'].get(card.original, 0)} of {card.capacity} healthy on {card.original}"
+
+
+def _can_serve(card: Card, seen: Mapping[str, Any]) -> bool:
+    return bool(seen["weights"].get(card.original) == 100 or seen["healthy"].get(card.original, 0) >= card.capacity)
+
+
+def _decide(
+    card: Card,
+    fleet_file: Path,
+    told: Told,
+    seen: Mapping[str, Any],
+    *,
+    reason: str,
+    ready: str,
+    force: bool,
+) -> int:
+    """Journal the decision, which fences whoever drives; without a store, spool it beside the cards."""
+    data = {
+        "kind": "rollback",
+        "reason": reason or "on-call rollback",
+        "actor": this_person(),
+        "deny": False,
+        "forced": force,
+        "by_person": True,
+        "readiness": ready,
+        "route": dict(seen["weights"]),
+        "evidence": {},
+    }
+    from rollout.journal import Journal
+    from rollout.store import HeadMoved, Store, StoreError
+
+    try:
+        store = Store(store_file_of(fleet_file), busy_s=STORE_BUSY_S, create=False)
+        while True:
+            journal = Journal(store.entries(card.rollout))
+            if journal.decision or journal.closed:
+                return journal.entries[-1].epoch
+            try:
+                entry = store.decide(
+                    card.rollout, journal.head, "roll_back_decided", data, time.time(), outcome="running"
+                )
+                return entry.epoch
+            except HeadMoved:
+                continue
+    except (StoreError, OSError, ValueError, TypeError) as error:
+        told.say(f"  the store cannot be used ({error}); the decision is kept beside the cards")
+        _spool(card, fleet_file, data)
+        return 0
+
+
+def _spool(card: Card, fleet_file: Path, data: Mapping[str, Any]) -> None:
+    """Best effort: the mark with the traffic is what engines obey."""
+    folder = state_dir_of(fleet_file) / "spool"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        line = json.dumps({"rollout": card.rollout, "at": time.time(), **data})
+        (folder / f"{card.service}-{uuid.uuid4().hex[:8]}.json").write_text(line + "\n")
+    except OSError:
+        return
+
+
+def _move(thin: Any, card: Card, epoch: int, reason: str) -> None:
+    token = f"emergency-{uuid.uuid4().hex[:16]}"
+    mark = {
+        "rollout": card.rollout,
+        "epoch": epoch,
+        "active": card.original,
+        "by": this_person(),
+        "at": time.time(),
+        "reason": reason,
+    }
+    try:
+        thin.put_back(card.target, card.way_back, token)
+        thin.set_mark(card.target, mark, f"{token}-mark")
+    except Exception as error:
+        raise Refusal(
+            f"the change was not confirmed: {error}. Where traffic is now: rollout status {card.service}; "
+            f"then run this command again, which is harmless"
+        ) from error
+
+
+def _hold(thin: Any, card: Card) -> Mapping[str, Any]:
+    """Read back until T has passed; what a late write undid is put right."""
+    until = time.monotonic() + card.write_timeout_s
+    while True:
+        seen = _read_after(thin, card)
+        if dict(seen["weights"]) != card.way_back:
+            thin.put_back(card.target, card.way_back, f"emergency-{uuid.uuid4().hex[:16]}")
+        elif time.monotonic() >= until:
+            return seen
+        time.sleep(LOOK_S)
+
+
+def _read_after(thin: Any, card: Card) -> Mapping[str, Any]:
+    try:
+        seen: Mapping[str, Any] = thin.read(card.target)
+        return seen
+    except Exception as error:
+        raise Refusal(
+            f"traffic was put back on {card.original}, but reading it back failed: {error}. "
+            f"Look with: rollout status {card.service}"
+        ) from error
+
+
+def _shares(weights: Mapping[str, int]) -> str:
+    return ", ".join(f"{slot} {share} %" for slot, share in sorted(weights.items()))

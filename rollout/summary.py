@@ -1,0 +1,95 @@
+"""How a rollout stands, as the one object that every command ends with. Light: status must be quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rollout import exits
+from rollout.journal import Entry, Journal
+from rollout.phases import can_turn_back
+from rollout.store import Row
+
+
+def summarise(row: Row, entries: list[Entry], *, now: float, route: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Plain data with at least id, service, phase, outcome, active_slot, image, exit_code.
+
+    `route` is where traffic was read to be now; without it, where the journal last left it.
+    """
+    journal, plan = Journal(entries), row.plan
+    traffic = dict(route) if route is not None else last_route(journal)
+    card = journal.value("promote") or {}
+    valid_until = card.get("valid_until")
+    window = (
+        can_turn_back(row.phase) and journal.value("card") is not None and (valid_until is None or valid_until > now)
+    )
+    return {
+        "id": row.id,
+        "service": row.service,
+        "phase": row.phase,
+        "outcome": row.outcome,
+        "exit_code": exits.code_for(row.outcome),
+        "active_slot": _active(traffic),
+        "image": _image(plan, traffic),
+        "patch": plan["patch"]["reference"],
+        "original": plan["original"],
+        "replacement": "green" if plan["original"] == "blue" else "blue",
+        "traffic": traffic,
+        "traffic_read": "live" if route is not None else "journal",
+        "reason": why(journal),
+        "actor": row.actor,
+        "opened_at": row.opened_at,
+        "closed_at": row.closed_at,
+        "way_back_until": valid_until if window else None,
+        "way_back": f"rollout rollback {row.service}" if window else None,
+        "advisories": advisories(journal),
+        "next": next_command(row),
+    }
+
+
+def last_route(journal: Journal) -> dict[str, int] | None:
+    """The route that was last known to be declared."""
+    known = [entry for entry, _ in journal.intended_routes() if journal.record(entry.step)]
+    if known:
+        return dict(known[-1].data["args"]["weights"])
+    captured = journal.value("capture")
+    return dict(captured["route"]["weights"]) if captured else None
+
+
+def _active(traffic: Mapping[str, int] | None) -> str | None:
+    return max(traffic, key=lambda slot: traffic[slot]) if traffic else None
+
+
+def _image(plan: Mapping[str, Any], traffic: Mapping[str, int] | None) -> str | None:
+    """The image that most of the traffic meets."""
+    active = _active(traffic)
+    if active in (None, plan["original"]):
+        return str(plan["original_image"])
+    return ", ".join(plan["patch"]["images"].values())
+
+
+def why(journal: Journal) -> str:
+    """The reason for where it stands, in words; empty when all went well."""
+    entry = journal.halt or journal.decision
+    return str(entry.data["reason"]) if entry else ""
+
+
+def advisories(journal: Journal) -> dict[str, Any] | None:
+    """The ledger of the latest look at vulnerabilities; None before there was one."""
+    for entry in reversed(journal.entries):
+        for verdict in entry.data.get("verdicts", ()):
+            if "ledger" in verdict["evidence"]:
+                ledger: dict[str, Any] = verdict["evidence"]["ledger"]
+                return ledger
+    return None
+
+
+def next_command(row: Row) -> str | None:
+    """What to type next; None when nothing is left to do."""
+    if row.closed_at is not None or row.outcome == "promoted":
+        return None
+    if row.outcome == "halted":
+        return f"rollout status {row.id}, then rollout resume {row.id} or rollout rollback {row.service}"
+    if row.outcome == "waiting_approval":
+        return f"rollout approve {row.id}"
+    return f"rollout resume {row.id}"

@@ -1,0 +1,122 @@
+"""The composition root: a fleet file becomes settings, store, cards, providers, checks and a clock."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from healthchecks.base import Subject, Verdict
+from providers.base import Clock, Context, Provider
+from rollout import state_dir
+from rollout.card import CardFolder
+from rollout.journal import canonical
+from rollout.plan import CheckSpec
+from rollout.store import Store
+
+if TYPE_CHECKING:
+    from rollout.run import Means
+    from rollout.settings import Fleet, ServiceSettings
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(max(seconds, 0.0))
+
+
+class UnknownService(Exception):
+    """No such service in the fleet file; the message lists the known ones."""
+
+
+class Installation:
+    """One fleet file and everything that hangs on it; each part is made when it is first needed."""
+
+    def __init__(self, fleet_file: Path, clock: Clock | None = None) -> None:
+        self.fleet_file = fleet_file
+        self.clock: Clock = clock or SystemClock()
+        self.state_dir = state_dir.state_dir_of(fleet_file)
+        self.cards = CardFolder(self.state_dir / "cards")
+        self._fleet: Fleet | None = None
+        self._store: Store | None = None
+        self._providers: dict[str, Provider] = {}
+        self._options: dict[str, Any] = {}
+
+    @property
+    def fleet(self) -> Fleet:
+        """The settings; SettingsErrors name file, line and key."""
+        if self._fleet is None:
+            from rollout.settings import load  # pydantic: only for commands that read settings
+
+            self._fleet = load(self.fleet_file)
+        return self._fleet
+
+    @property
+    def store_path(self) -> Path:
+        return state_dir.store_file_of(self.fleet_file)
+
+    @property
+    def store(self) -> Store:
+        if self._store is None:
+            self.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._store = Store(self.store_path)
+        return self._store
+
+    def service(self, name: str) -> ServiceSettings:
+        if name not in self.fleet.services:
+            from rollout.settings import nearest
+
+            near = nearest(name, self.fleet.services)
+            hint = f"; did you mean {near}?" if near else ""
+            known = ", ".join(sorted(self.fleet.services))
+            raise UnknownService(f"{self.fleet_file} has no service {name!r}{hint} Known: {known}")
+        return self.fleet.services[name]
+
+    @property
+    def context(self) -> Context:
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Context(self.state_dir, self.fleet_file.absolute().parent, self.clock)
+
+    def provider(self, name: str) -> Provider:
+        """`aws` is providers/aws/adapter.py; `package.module:factory` is from outside."""
+        if name not in self._providers:
+            module, _, factory = name.partition(":")
+            path = module if factory else f"providers.{name}.adapter"
+            build = getattr(importlib.import_module(path), factory or "build")
+            self._providers[name] = build(self.context)
+        return self._providers[name]
+
+    def means(self, provider: str) -> Means:
+        from rollout.run import Means
+
+        return Means(self.store, self.provider(provider), self.clock, self.cards, self.ask)
+
+    def ask(self, spec: CheckSpec, subject: Subject) -> Verdict:
+        """Put one configured check; whatever goes wrong is an unknown verdict."""
+        from healthchecks import registry
+
+        key = canonical([spec.name, spec.options])
+        if key not in self._options:
+            from pydantic import TypeAdapter
+
+            module = registry.load(spec.name)
+            adapter: TypeAdapter[Any] = TypeAdapter(module.Options)
+            self._options[key] = (module, adapter.validate_json(json.dumps(spec.options)))
+        module, options = self._options[key]
+        return registry.ask_safely(module, options, subject)
+
+
+def thin_rollback(provider: str) -> Any:
+    """The provider's emergency module: `read`, `put_back`, `set_mark`; standard library only."""
+    return importlib.import_module(f"providers.{provider}.rollback")
+
+
+def service_options(settings: ServiceSettings) -> Mapping[str, Any]:
+    return cast(Mapping[str, Any], settings.options)

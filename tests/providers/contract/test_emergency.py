@@ -1,0 +1,96 @@
+"""Every provider's rollback.py: one command at night, without engine, store or settings."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from providers.base import Conflict, HoldMark, Invalid, NotFound, Weights, plain
+from tests.providers.contract.steps import Drive
+
+BACK: Weights = {"blue": 100, "green": 0}
+MARK = HoldMark("rollout-1", 3, "blue", "ana", 1_767_225_600.0, "errors")
+
+
+def test_read_says_where_traffic_is_and_who_can_serve(mirrored: Drive) -> None:
+    """Otherwise a person puts traffic back without knowing whether anything is there to take it."""
+    mirrored.move("green", 50)
+    seen = mirrored.harness.rollback.read(mirrored.traffic.card_target(mirrored.service))
+    assert set(seen) == {"weights", "revision", "mark", "healthy", "in_flight"}
+    assert seen["weights"] == {"blue": 50, "green": 50}
+    assert seen["revision"] == mirrored.route().revision
+    assert seen["mark"] is None
+    assert seen["healthy"] == {"blue": 2, "green": 2}
+    assert set(seen["in_flight"]) == {"blue", "green"}
+    assert json.loads(json.dumps(seen)) == seen
+
+
+def test_put_back_moves_all_traffic(mirrored: Drive) -> None:
+    """Otherwise the one command that must work at night does not."""
+    target = json.loads(json.dumps(mirrored.traffic.card_target(mirrored.service)))
+    mirrored.move("green", 100)
+    after = mirrored.harness.rollback.put_back(target, BACK, "emergency-1")
+    assert after["weights"] == BACK
+    assert mirrored.route().weights == BACK
+    mirrored.settle(lambda: mirrored.reading().route.weights == BACK, "clients never followed")
+
+
+def test_put_back_twice_is_harmless(mirrored: Drive) -> None:
+    """Otherwise pressing the button again makes things worse."""
+    target = mirrored.traffic.card_target(mirrored.service)
+    mirrored.move("green", 100)
+    mirrored.harness.rollback.put_back(target, BACK, "emergency-1")
+    before = mirrored.state()
+    assert mirrored.harness.rollback.put_back(target, BACK, "emergency-1")["weights"] == BACK
+    assert mirrored.harness.rollback.put_back(target, BACK, "emergency-2")["weights"] == BACK
+    assert mirrored.state() == before
+
+
+def test_put_back_goes_over_a_persons_edit(mirrored: Drive) -> None:
+    """Otherwise a half-done repair by hand stops the rollback."""
+    mirrored.harness.edit_route(mirrored.service, {"blue": 30, "green": 70})
+    after = mirrored.harness.rollback.put_back(mirrored.traffic.card_target(mirrored.service), BACK, "emergency-1")
+    assert after["weights"] == mirrored.route().weights == BACK
+
+
+def test_put_back_never_empties_the_route(mirrored: Drive) -> None:
+    """Otherwise a damaged card takes the service down."""
+    target = mirrored.traffic.card_target(mirrored.service)
+    with pytest.raises(Invalid):
+        mirrored.harness.rollback.put_back(target, {"blue": 0, "green": 0}, "emergency-1")
+    assert mirrored.route().weights == BACK
+
+
+def test_the_mark_is_the_one_that_engines_read(mirrored: Drive) -> None:
+    """Otherwise an engine moves traffic forward again after the rollback has said that it is done."""
+    target = mirrored.traffic.card_target(mirrored.service)
+    mirrored.harness.rollback.set_mark(target, plain(MARK), "emergency-1")
+    assert mirrored.route().mark == MARK
+    assert mirrored.harness.rollback.read(target)["mark"] == plain(MARK)
+    mirrored.harness.rollback.set_mark(target, None, "emergency-2")
+    assert mirrored.route().mark is None
+    assert mirrored.harness.rollback.read(target)["mark"] is None
+
+
+def test_an_engine_that_read_before_the_rollback_is_refused(mirrored: Drive) -> None:
+    """Otherwise a forward write that was already on its way undoes the rollback."""
+    if not mirrored.harness.has_cas:
+        pytest.skip("this platform has no compare-and-set; the emergency path reads back instead")
+    mirrored.move("green", 50)
+    seen = mirrored.route()
+    mirrored.harness.rollback.put_back(mirrored.traffic.card_target(mirrored.service), BACK, "emergency-1")
+    with pytest.raises(Conflict):
+        mirrored.traffic.set_weights(mirrored.service, {"blue": 0, "green": 100}, seen, mirrored.token())
+    assert mirrored.route().weights == BACK
+
+
+def test_a_service_that_is_gone_is_not_found(mirrored: Drive) -> None:
+    """Otherwise an old card seems to work, and nothing has happened."""
+    unknown = mirrored.harness.unknown_service()
+    target = mirrored.traffic.card_target(mirrored.service)
+    foreign = json.loads(json.dumps(target).replace(f'"{mirrored.service.name}"', f'"{unknown.name}"'))
+    if foreign == target:
+        pytest.skip("this provider's card does not hold the service's name as it is")
+    with pytest.raises(NotFound):
+        mirrored.harness.rollback.read(foreign)

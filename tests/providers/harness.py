@@ -1,0 +1,66 @@
+"""What the provider contract suite needs from each provider beyond the contract itself.
+
+A provider takes part by one file `harness_<name>.py` here, with a context manager `open_harness(tmp_path)` that
+yields a `Harness` and leaves nothing behind, and optionally `MARKS`, pytest marks for all of its runs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from providers.base import Instance, Provider, Service, Slot, TestRoute, Weights
+
+
+class Rollback(Protocol):
+    """`providers/<name>/rollback.py`: plain data in, plain data out."""
+
+    def read(self, target: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def put_back(self, target: Mapping[str, Any], weights: Weights, token: str) -> dict[str, Any]: ...
+
+    def set_mark(self, target: Mapping[str, Any], mark: Mapping[str, Any] | None, token: str) -> None: ...
+
+
+class Harness(ABC):
+    """One provider with something to work on. The world it stands for may be simulated, local or recorded."""
+
+    provider: Provider
+    rollback: Rollback
+    base_image: str
+    """What a new service runs."""
+    patched_image: str
+    """Another image that works, too."""
+    reference: str
+    """What resolves to `patched_image`."""
+    has_cas: bool
+    """Does the platform notice that a route changed since it was read?"""
+
+    @abstractmethod
+    def service(self, name: str = "shop", capacity: int = 2) -> Service:
+        """A service with blue standing, attached, healthy and serving everything; green absent."""
+
+    @abstractmethod
+    def unknown_service(self) -> Service:
+        """Well-formed, but there is nothing of the kind."""
+
+    @abstractmethod
+    def settle(self, fact: Callable[[], bool], why: str) -> None:
+        """Let time pass until this is so; fail with `why` when it takes too long."""
+
+    @abstractmethod
+    def kill(self, service: Service, instance: Instance) -> None:
+        """The instance dies without anybody having asked."""
+
+    @abstractmethod
+    def edit_route(self, service: Service, weights: Weights) -> None:
+        """A person changes the weights past us."""
+
+    @abstractmethod
+    def existing(self, service: Service) -> set[Slot]:
+        """The slots whose environment really exists, found without the provider's help."""
+
+    @abstractmethod
+    def reached(self, route: TestRoute) -> Slot | None:
+        """Which slot answers a request on a test route? None: nobody does."""

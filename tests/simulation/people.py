@@ -1,0 +1,168 @@
+"""What people do to a running rollout: on-call through the store, the emergency path, edits by hand, going on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from providers.base import HoldMark, ProviderError, Slot, plain, weights_for
+from providers.memory import rollback
+from rollout.decide import CannotTurnBack, decide_roll_back
+from tests.simulation.invariants import Violation
+from tests.simulation.scene import SERVICE
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+HAND_WEIGHTS: tuple[Slot, int] = ("blue", 70)
+
+
+def on_call(world: World, kind: Any = "rollback") -> None:
+    """`rollout rollback` (or abort) while the store can be reached."""
+    if world.journal.closed:
+        return
+    world.tell("person", kind)
+    try:
+        ready = decide_roll_back(
+            world.store,
+            world.provider,
+            world.rollout,
+            kind=kind,
+            reason=f"{kind} by a person",
+            actor="person",
+            at=world.clock.now(),
+        )
+    except CannotTurnBack as refused:
+        world.tell("person", f"{kind}: refused: {refused}")
+        return
+    world.people.edit_stands = False
+    world.people.halts_expected |= not ready.go
+    world.person_recorded()
+
+
+def end_warm(world: World) -> None:
+    """`--end-warm`: the way back is given up early."""
+    if world.journal.phase == "warm" and not world.journal.closed and not world.journal.decision:
+        world.tell("person", "end warm")
+        data = {"actor": "person", "reason": "end warm"}
+        world.store.decide(world.rollout, world.journal.head, "warm_ended", data, world.clock.now())
+        world.person_recorded()
+
+
+def approve(world: World) -> None:
+    if not world.journal.closed:
+        world.store.decide(world.rollout, world.journal.head, "approved", {"by": "person"}, world.clock.now())
+        world.person_recorded()
+
+
+def edit_by_hand(world: World) -> bool:
+    """A person moves traffic in the platform's own console; False when the platform would refuse."""
+    svc = world.svc
+    if not all(side.attached for side in svc.slots.values()) or not all(world.cloud.healthy(SERVICE).values()):
+        return False
+    world.tell("person", "edits the route by hand: blue 70, green 30")
+    world.people.edited_at, world.people.edit_stands = len(world.boundary.made), True
+    world.people.halts_expected, world.settled_on = True, None
+    world.cloud.edit_by_hand(SERVICE, weights=weights_for(*HAND_WEIGHTS))
+    return True
+
+
+class Emergency:
+    """The emergency path, store unreachable: card, traffic first, then the mark, then reading back until T has passed.
+
+    `heeds_valid_until` off is what a mutation test switches off.
+    """
+
+    heeds_valid_until = True
+
+    def __init__(self, world: World, number: int = 1) -> None:
+        self.world, self.token, self.writes = world, f"emergency-{number}", 0
+        self.marked_at = 0.0
+
+    def begin(self) -> None:
+        world, card = self.world, self.world.cards.get(SERVICE.name)
+        now = world.clock.now()
+        if card is None or card.closed or card.rollout != world.rollout:
+            return world.tell("person", "emergency: there is no open card")
+        if self.heeds_valid_until and card.valid_until is not None and now >= card.valid_until:
+            return world.tell("person", "emergency: refused, the card's window is closed")
+        if self._state(card.target)["healthy"][card.original] < 1:
+            return world.tell("person", "emergency: refused, the original is not healthy")
+        world.tell("person", f"emergency rollback to {card.original}")
+        self.card = card
+        world.people.halts_expected = True
+        self._put_back()
+        return None
+
+    def _state(self, target: Mapping[str, Any]) -> dict[str, Any]:
+        return rollback.read(target)
+
+    def _put_back(self) -> None:
+        """Traffic first; then the mark."""
+        world, card, self.writes = self.world, self.card, self.writes + 1
+        weights: dict[Slot, int] = {"blue": card.way_back["blue"], "green": card.way_back["green"]}
+        try:
+            rollback.put_back(card.target, weights, f"{self.token}-{self.writes}")
+        except ProviderError as error:
+            return world.tell("person", f"emergency: {error}")
+        world.people.edit_stands = False
+        if not self.marked_at:
+            self.marked_at = world.clock.now()
+            mark = HoldMark(card.rollout, 0, "blue" if card.original == "blue" else "green", "person", self.marked_at)
+            rollback.set_mark(card.target, plain(mark), f"{self.token}-mark")
+        return world.later(0.5, self._read_back)
+
+    def _read_back(self) -> None:
+        world = self.world
+        if self._state(self.card.target)["weights"] != self.card.way_back:
+            self._put_back()
+        elif world.clock.now() > self.marked_at + self.card.write_timeout_s:
+            world.tell("person", "emergency: done")
+            world.settled_on = self.card.original
+            world.later(1.0, self._merge)
+        else:
+            world.later(0.5, self._read_back)
+
+    def _merge(self) -> None:
+        """The store is back: what was spooled becomes a decision."""
+        if self.world.journal.closed is None and self.world.rollout == self.card.rollout:
+            on_call(self.world)
+
+
+class Rescue:
+    """The person who comes when a rollout is halted."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.came = world, 0
+
+    def person_comes(self) -> None:
+        world, self.came = self.world, self.came + 1
+        if not world.people.halts_expected:
+            why = world.journal.halt.data["reason"] if world.journal.halt else "nothing is due"
+            raise Violation("halts_only_when_it_must", "A single fault never needs a person.", why)
+        if self.came > 6:
+            raise Violation("ends_within_a_bound", "Every run ends.", "a person came six times in vain")
+        if world.people.edit_stands and not world.journal.decision and world.on_halt == "abort":
+            return on_call(world, "abort")
+        if world.people.edit_stands:
+            self._undo_edit()
+        return self._resume()
+
+    def _undo_edit(self) -> None:
+        """Put the route where the rollout left it."""
+        world = self.world
+        assert world.plan
+        world.people.edit_stands = False
+        ours = [w for e, w in world.journal.intended_routes() if world.journal.record(e.step)]
+        weights = weights_for(world.plan.original, 100)
+        if ours and not world.journal.decision:
+            weights = {"blue": ours[-1]["blue"], "green": ours[-1]["green"]}
+        world.tell("person", "undoes the edit")
+        world.cloud.edit_by_hand(SERVICE, weights=weights)
+
+    def _resume(self) -> None:
+        world = self.world
+        world.tell("person", "resume")
+        data = {"actor": "person", "reason": "looked at it"}
+        world.store.decide(world.rollout, world.journal.head, "resumed", data, world.clock.now(), outcome="running")
+        world.person_recorded()
