@@ -65,9 +65,7 @@ class Readings:
         return read
 
     def instances(self, slot: Slot) -> Sequence[Instance]:
-        found = self._once(
-            "instances", lambda: self._provider.compute.observe([self.service])[self.service.name]
-        )
+        found = self._once("instances", lambda: self._provider.compute.observe([self.service])[self.service.name])
         return [instance for instance in found if instance.slot == slot]
 
     def traffic(self) -> Reading:

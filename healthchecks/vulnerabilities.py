@@ -54,7 +54,7 @@ class Options:
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
-    advisories: str
+    advisories: str = field(metadata={"path": True})
     waivers: Sequence[Waiver] = field(default_factory=tuple)
     require_fix: bool = True
     max_age_days: int | None = None

@@ -201,8 +201,8 @@ class Route:
 class Counters:
     """What the balancer saw of one side since `Reading.counters_id` began.
 
-    `failed` are requests that the balancer itself had to answer for: refused, reset, timed out. `in_flight` are
-    requests and connections that are on the side now.
+    `failed` are requests that the balancer itself had to answer for (refused, reset, timed out): they are in
+    `requests`, not in `responses`. `in_flight` are requests and connections that are on the side now.
     """
 
     requests: int = 0
@@ -227,7 +227,10 @@ class TargetHealth:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The traffic of one service at one instant. Counters are comparable only under the same `counters_id`."""
+    """The traffic of one service at one instant, as observed: `route` may lag behind what was declared.
+
+    Counters are comparable only under the same `counters_id`.
+    """
 
     route: Route
     targets: Mapping[Slot, TargetHealth]
@@ -277,7 +280,7 @@ class Compute(Protocol):
         ...
 
     def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
-        """The instances of all named services in as few calls as the platform allows."""
+        """The instances of all named services in as few calls as the platform allows; unknown services are absent."""
         ...
 
     def stand_up(self, service: Service, slot: Slot, image: str, capacity: int, token: str) -> None:
@@ -292,7 +295,7 @@ class Compute(Protocol):
         ...
 
     def set_floor(self, service: Service, slot: Slot, floor: int, token: str) -> None:
-        """A floor, never a ceiling: the slot may grow, but not shrink below it."""
+        """A floor, never a ceiling: the slot may grow, but not shrink below it. May raise the capacity to it."""
         ...
 
     def scale(self, service: Service, slot: Slot, capacity: int, token: str) -> None:
@@ -320,7 +323,10 @@ class Traffic(Protocol):
         ...
 
     def attach(self, service: Service, slot: Slot, instances: Sequence[Instance], token: str) -> None:
-        """Make exactly these instances the slot's targets; its weight stays. Repeatable."""
+        """Make exactly these instances the slot's targets; its weight stays. Repeatable.
+
+        What the platform launches later by itself may join by itself; what `scale` launches needs another attach.
+        """
         ...
 
     def set_weights(self, service: Service, weights: Weights, expected: Route, token: str) -> Route:
@@ -398,4 +404,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return asdict(value) if hasattr(value, "__dataclass_fields__") else value
-

@@ -8,7 +8,7 @@ from typing import Any
 
 from providers.base import Environment, Patch, Route, Slot, plain, weights_for
 from rollout.card import Card
-from rollout.run import Act, Run
+from rollout.run import Act, Intent, Run
 
 
 def owner_tag(run: Run) -> str:
@@ -19,7 +19,7 @@ def owner_tag(run: Run) -> str:
 def capture_original(run: Run) -> Act:
     """The serving side as it is now: what every later step and the way back are measured against."""
 
-    def do(intent: Any) -> dict[str, Any]:
+    def do(intent: Intent) -> dict[str, Any]:
         environments = run.provider.compute.describe(run.service)
         reading = run.provider.traffic.observe([run.service])[run.service.name]
         return {
@@ -73,7 +73,7 @@ def write_card(run: Run, step: str = "card", *, valid_for_s: float | None = None
         until = now + valid_for_s if valid_for_s is not None else card.valid_until
         return replace(card, valid_until=until, closed=closed).to_json()
 
-    def do(intent: Any) -> Mapping[str, Any]:
+    def do(intent: Intent) -> Mapping[str, Any]:
         run.means.cards.write(Card.from_json(intent.args))
         return dict(intent.args)
 
@@ -104,7 +104,7 @@ def pin(run: Run, step: str, slot: Slot, floor: int) -> Act:
 
 
 def patch_replacement(run: Run) -> Act:
-    def do(intent: Any) -> dict[str, Any]:
+    def do(intent: Intent) -> dict[str, Any]:
         patch = Patch.from_json(intent.args["patch"])
         applied = run.provider.patcher.apply(run.service, run.plan.replacement, patch, intent.token)
         data: dict[str, Any] = plain(applied)
@@ -129,19 +129,17 @@ def grow(run: Run, step: str, slot: Slot) -> Act:
         need = max(run.plan.capacity, environments[run.plan.original].capacity)
         return {"slot": slot, "capacity": max(need, environments[slot].capacity), "had": environments[slot].capacity}
 
-    return Act(
-        step,
-        "set",
-        lambda intent: run.provider.compute.scale(run.service, slot, intent.args["capacity"], intent.token),
-        args,
-        lambda route, args: args["had"] >= args["capacity"],
-    )
+    def do(intent: Intent) -> Mapping[str, Any]:
+        run.provider.compute.scale(run.service, slot, intent.args["capacity"], intent.token)
+        return intent.args
+
+    return Act(step, "set", do, args, lambda route, args: args["had"] >= args["capacity"])
 
 
 def attach(run: Run, step: str, slot: Slot) -> Act:
     """The side becomes a target at the weight that it has; before its first swap that is 0."""
 
-    def do(intent: Any) -> dict[str, Any]:
+    def do(intent: Intent) -> dict[str, Any]:
         instances = run.provider.compute.observe([run.service])[run.service.name]
         ours = [each for each in instances if each.slot == slot and each.state == "running"]
         run.provider.traffic.attach(run.service, slot, ours, intent.token)
@@ -182,7 +180,7 @@ def detach(run: Run, step: str, slot: Slot) -> Act:
 def give_up(run: Run, step: str, slot: Slot) -> Act:
     """Delete the side if this program created it; park it if it is the user's."""
 
-    def do(intent: Any) -> dict[str, Any]:
+    def do(intent: Intent) -> dict[str, Any]:
         compute = run.provider.compute
         if not compute.describe(run.service)[slot].exists:
             return {"already": True}
@@ -207,7 +205,7 @@ def clear_mark(run: Run, step: str) -> Act:
 def deny_image(run: Run, step: str) -> Act:
     """Only an image whose check failed is denied; never for unknown, quota, time-out or a person's abort."""
 
-    def do(intent: Any) -> dict[str, Any]:
+    def do(intent: Intent) -> dict[str, Any]:
         for image in intent.args["images"]:
             run.means.store.deny(run.service.name, image, intent.args["reason"], run.id, run.clock.now())
         return {"denied": intent.args["images"]}

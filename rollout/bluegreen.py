@@ -46,7 +46,7 @@ def roll_out(run: Run) -> None:
     run.enter("shifting")
     for number, percent in enumerate(run.plan.steps, start=1):
         weights = weights_for(replacement, percent)
-        run.once(acts.grow(run, f"grow:{number}", replacement))
+        keep_up(run, number)
         run.once(acts.swap(run, f"swap:{number}:{percent}", weights))
         run.until(f"observed:{number}:{percent}", Fact("routed", weights=weights), deadline="observed")
         run.gate(f"live:{number}:{percent}", "live", on=replacement)
@@ -102,6 +102,17 @@ def roll_back(run: Run) -> None:
     if run.did("card"):
         run.once(acts.write_card(run, "back:card", closed="rolled_back"))
     run.close("rolled_back", "aborted" if was_aborted(run) else "rolled_back")
+
+
+def keep_up(run: Run, number: int) -> None:
+    """The original may have grown meanwhile: the replacement follows before it gets more traffic."""
+    replacement, image = run.plan.replacement, run.plan.patch.image
+    grown = run.once(acts.grow(run, f"grow:{number}", replacement))
+    if grown["had"] < grown["capacity"]:
+        running = Fact("running", replacement, grown["capacity"], image)
+        run.until(f"running:{number}", running, deadline="running")
+        run.once(acts.attach(run, f"attach:{number}", replacement))
+        run.until(f"healthy:{number}", Fact("healthy", replacement, grown["capacity"]), deadline="healthy")
 
 
 def turn_back_if_changed(run: Run) -> None:

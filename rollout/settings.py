@@ -29,7 +29,6 @@ __all__ = ["Fleet", "ServiceSettings", "SettingsError", "SettingsErrors", "load"
 
 GateName = Literal["preflight", "replacement", "live"]
 STEPS = "whole numbers 1–100, rising, ending in 100"
-STORES = "sqlite:FOLDER/FILE.db (relative to the fleet file)"
 
 
 def _span(value: Any) -> float:
@@ -76,12 +75,6 @@ def _state(folder: str) -> str:
     if not folder or folder.startswith("~"):
         raise refused(allowed="a folder, relative to the fleet file or absolute; ~ is not expanded")
     return folder
-
-
-def _store(url: str) -> str:
-    if not re.fullmatch(r"sqlite:[^?#]*[^/?#]", url) or url.startswith("sqlite://"):
-        raise refused(allowed=STORES)
-    return url
 
 
 Span = Annotated[float, BeforeValidator(_span)]
@@ -213,10 +206,8 @@ class ServiceSettings(Settings):
 
 
 class Policy(Settings):
-    """`require_ref`: starting, approving and rolling back name a ticket. An image that failed on
-    `deny_after_services` services is denied to all."""
+    """An image that failed on `deny_after_services` services is denied to all."""
 
-    require_ref: bool = False
     deny_after_services: int = Field(default=2, ge=1, le=1000)
 
 
@@ -227,22 +218,16 @@ def _at_least_one(services: dict[str, ServiceSettings]) -> dict[str, ServiceSett
 
 
 class Fleet(Settings):
-    """A whole fleet file. `state` and `store` are relative to it; `store` None is rollout.db in the state folder."""
+    """A whole fleet file. `state`, a folder relative to it, keeps the store (rollout.db), cards and local services."""
 
     also_keys: ClassVar[tuple[str, ...]] = ("defaults",)  # laid under each service before the models read it
 
     version: Literal[1] = Field(description="1")
     state: Annotated[str, AfterValidator(_state)] = state_dir.DEFAULT_STATE
-    store: Annotated[str, AfterValidator(_store)] | None = None
     services: Annotated[
         dict[Annotated[str, AfterValidator(_service_name)], ServiceSettings], AfterValidator(_at_least_one)
     ] = Field(description="a mapping from names to services")
     policy: Policy = Policy()
-
-    def store_file(self, fleet_file: Path) -> Path:
-        """The SQLite file, absolute."""
-        folder = fleet_file.absolute().parent
-        return folder / (self.store.removeprefix("sqlite:") if self.store else f"{self.state}/rollout.db")
 
 
 def load(path: Path, catalogue: Catalogue | None = None) -> Fleet:

@@ -85,9 +85,7 @@ def build_database(raw: Iterable[tuple[str, object]], named: Coverage | None = N
     subjects = {(entry.ecosystem, entry.name) for record in records.values() for entry in record.affected}
     if named is not None and named.packages is not None and not subjects <= named.packages:
         stray = ", ".join(f"{name} ({ecosystem})" for ecosystem, name in sorted(subjects - named.packages))
-        raise AdvisoryDataError(
-            f"coverage: found advisories for {stray}, allowed: packages named in coverage"
-        )
+        raise AdvisoryDataError(f"coverage: found advisories for {stray}, allowed: packages named in coverage")
     coverage = named if named is not None and records else Coverage(frozenset(pair[0] for pair in subjects))
     covers = None if coverage.packages is None else sorted(coverage.packages)
     facts = json.dumps([covers, sorted(content.items())], sort_keys=True, separators=(",", ":"))
@@ -110,9 +108,7 @@ def _coverage(source: str, bundle: Mapping[str, Any]) -> Coverage:
     for ecosystem, names in found.items():
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
             raise AdvisoryDataError(f"{source}: coverage.{ecosystem}: allowed: a list of package names")
-    pairs = frozenset(
-        (system, canonical_name(system, name)) for system, names in found.items() for name in names
-    )
+    pairs = frozenset((system, canonical_name(system, name)) for system, names in found.items() for name in names)
     return Coverage(frozenset(found), pairs)
 
 
@@ -120,9 +116,7 @@ def _decode(name: str, text: bytes) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise AdvisoryDataError(
-            f"{name}: found no readable JSON ({error}), allowed: JSON in UTF-8"
-        ) from error
+        raise AdvisoryDataError(f"{name}: found no readable JSON ({error}), allowed: JSON in UTF-8") from error
 
 
 def _texts(path: Path, max_bytes: int) -> Iterator[tuple[str, bytes]]:

@@ -105,14 +105,11 @@ class _View:
         self.doubts = [doubt for doubt in findings.unknown if doubt.package in self.where]
 
     def gaps(self) -> list[Gap]:
-        unread = [
-            Gap(self.side, (host.host,), "", host.reason) for host in self.hosts if host.packages is None
-        ]
+        unread = [Gap(self.side, (host.host,), "", host.reason) for host in self.hosts if host.packages is None]
         if not self.hosts:
             unread.append(Gap(self.side, (), "", "no hosts were listed"))
         doubts = (
-            Gap(self.side, tuple(sorted(self.where[one.package])), one.package.purl, one.reason)
-            for one in self.doubts
+            Gap(self.side, tuple(sorted(self.where[one.package])), one.package.purl, one.reason) for one in self.doubts
         )
         return [*unread, *doubts]
 
@@ -150,16 +147,14 @@ def compare(
     ordered: dict[str, Any] = {name: tuple(sorted(classes[name], key=_ids)) for name in CLASSES}
     return Ledger(
         **ordered,
-        unknown=tuple([*old.gaps(), *new.gaps()]),
+        unknown=(*old.gaps(), *new.gaps()),
         database_digest=database.digest,
         database_records=database.count,
         database_newest="" if newest is None else newest.isoformat(),
     )
 
 
-def _enter(
-    ids: tuple[str, ...], found: Sequence[Finding], subjects: set[Subject], old: _View, new: _View
-) -> Entry:
+def _enter(ids: tuple[str, ...], found: Sequence[Finding], subjects: set[Subject], old: _View, new: _View) -> Entry:
     changes = tuple(
         Change(*subject, tuple(sorted(old.versions[subject])), tuple(sorted(new.versions[subject])))
         for subject in sorted(subjects)
@@ -175,12 +170,9 @@ def _ids(entry: Entry) -> tuple[str, ...]:
 
 def _entry(item: Mapping[str, Any]) -> Entry:
     changes = tuple(
-        Change(one["ecosystem"], one["name"], tuple(one["old"]), tuple(one["new"]))
-        for one in item["packages"]
+        Change(one["ecosystem"], one["name"], tuple(one["old"]), tuple(one["new"])) for one in item["packages"]
     )
-    lists = {
-        key: tuple(item[key]) for key in ("ids", "fixed_versions", "original_hosts", "replacement_hosts")
-    }
+    lists = {key: tuple(item[key]) for key in ("ids", "fixed_versions", "original_hosts", "replacement_hosts")}
     return Entry(id=item["id"], summary=item["summary"], packages=changes, **lists)
 
 

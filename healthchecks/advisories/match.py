@@ -120,9 +120,7 @@ def affects(version: str, entry: Affected) -> bool:
 
 def _in_range(mine: Version, one: Range, ecosystem: str) -> bool:
     limits = [event.version for event in one.events if event.kind == "limit" and event.version != "*"]
-    unlimited = len(limits) == 0 or any(
-        event.kind == "limit" and event.version == "*" for event in one.events
-    )
+    unlimited = len(limits) == 0 or any(event.kind == "limit" and event.version == "*" for event in one.events)
     if not unlimited and not any(precedes(mine, parse_version(ecosystem, limit)) for limit in limits):
         return False
     affected = False
@@ -169,20 +167,14 @@ def _judge(
             doubt = f"{ids[0]}: {error}"
     if hit:
         summary = next((record.summary for record, _ in entries if record.summary), "")
-        return Finding(
-            package, ids[0], ids, summary, _fixed_versions(package, [entry for _, entry in entries])
-        )
+        return Finding(package, ids[0], ids, summary, _fixed_versions(package, [entry for _, entry in entries]))
     return None if doubt is None else Unknown(package, doubt, ids)
 
 
 def _fixed_versions(package: Package, entries: Sequence[Affected]) -> tuple[str, ...]:
     """Return the fixed versions above the installed one, oldest first."""
     texts = {
-        event.version
-        for entry in entries
-        for one in entry.ranges
-        for event in one.events
-        if event.kind == "fixed"
+        event.version for entry in entries for one in entry.ranges for event in one.events if event.kind == "fixed"
     }
     try:
         mine = parse_version(package.ecosystem, package.version)

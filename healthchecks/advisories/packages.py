@@ -66,9 +66,7 @@ def parse_package(purl: str, ecosystem: str | None = None) -> Package:
     if not parsed.version:
         raise PackageError(f"package URL {purl!r}: found no version, allowed: pkg:type/name@version")
     known = ecosystem or _ecosystem(parsed)
-    joined = (
-        f"{parsed.namespace}/{parsed.name}" if parsed.namespace and known in {"Go", "npm"} else parsed.name
-    )
+    joined = f"{parsed.namespace}/{parsed.name}" if parsed.namespace and known in {"Go", "npm"} else parsed.name
     return Package(purl, canonical_name(known, joined), parsed.version, known)
 
 

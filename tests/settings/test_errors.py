@@ -72,14 +72,14 @@ CASES = {
     "version: 1\nservices:\n  shop: 5\n": (3, "services.shop", "5", "a mapping", ""),
     "- a\n": (1, "", "a list", "a mapping with version and services", ""),
     BODY + "store: postgresql://db\n": (
-        *(6, "store", "'postgresql://db'", "sqlite:FOLDER/FILE.db (relative to the fleet file)", ""),
+        *(6, "store", "", "version, state, services, policy, defaults", "unknown key 'store'; nearest known: state"),
     ),
     BODY + "state: ~/x\n": (
         *(6, "state", "'~/x'", "a folder, relative to the fleet file or absolute; ~ is not expanded", ""),
     ),
-    BODY + "policy: {require_ref: yes}\n": (6, "policy.require_ref", "'yes'", "true or false", ""),
+    BODY + "policy: {deny_after_services: yes}\n": (6, "policy.deny_after_services", "'yes'", "a whole number", ""),
     BODY + "campaigns: {}\n": (
-        *(6, "campaigns", "", "version, state, store, services, policy, defaults", "unknown key 'campaigns'"),
+        *(6, "campaigns", "", "version, state, services, policy, defaults", "unknown key 'campaigns'"),
     ),
     BODY + "defaults: 5\n": (6, "defaults", "5", "a mapping with any keys of a service", ""),
 }

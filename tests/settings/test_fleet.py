@@ -22,9 +22,7 @@ def test_defaults_are_the_documented_ones(fleet: Read) -> None:
     """A short file does something else than the example says."""
     read = fleet(service())
     found = shop(read)
-    assert (read.state, read.store, read.policy.require_ref, read.policy.deny_after_services) == (
-        *(".rollout", None, False, 2),
-    )
+    assert (read.state, read.policy.deny_after_services) == (".rollout", 2)
     assert found.traffic.steps == (10, 50, 100)
     assert (found.traffic.soak_s, found.traffic.interval_s, found.traffic.on_rollback) == (60, 5, "drain")
     assert (found.bake_s, found.keep_warm_s, found.approval, found.settle_s) == (1800, 86400, "none", 5)
@@ -135,15 +133,6 @@ def test_gate_rule_includes_the_soak_in_its_deadline(fleet: Read) -> None:
     rule = read.gate_rule("live", soak_s=1800)
     assert (rule.deadline_s, rule.soak_s, rule.interval_s) == (1860, 1800, 2)
     assert read.gate_rule("preflight").interval_s == 1
-
-
-def test_store_is_in_the_state_folder_unless_said(fleet: Read, fleet_file: Path) -> None:
-    """The journal is written in one place and looked for in another."""
-    folder = fleet_file.parent
-    assert fleet(service()).store_file(fleet_file) == folder / ".rollout/rollout.db"
-    assert fleet(service() + "state: s\n").store_file(fleet_file) == folder / "s/rollout.db"
-    assert fleet(service() + "store: sqlite:db/x.db\n").store_file(fleet_file) == folder / "db/x.db"
-    assert fleet(service() + "store: sqlite:/x.db\n").store_file(fleet_file) == Path("/x.db")
 
 
 def test_nothing_is_ever_evaluated(fleet: Read, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,6 @@ KEYS = st.sampled_from(
         "defaults",
         "policy",
         "state",
-        "store",
         "password",
         "env",
     ]

@@ -78,7 +78,8 @@ def tracking_link(host: str) -> str:
 
 
 def finish(server: Any) -> None:
-    """End the process once nothing is being received, answered or sent, at the latest after `FINISH_S`."""
+    """Accept nothing more; end once nothing is being received, answered or sent, at most `FINISH_S` later."""
+    server.accepting = False
     deadline = time.monotonic() + FINISH_S
     while time.monotonic() < deadline and any(
         channel.request or channel.requests or channel.total_outbufs_len
@@ -100,7 +101,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     finisher = threading.Thread(target=finish, args=[server], daemon=True)
     signal.signal(signal.SIGTERM, lambda *_: None if finisher.ident else finisher.start())
-    print(f"serving on 127.0.0.1:{options.port}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"serving on 127.0.0.1:{options.port}\n")
     server.run()
 
 

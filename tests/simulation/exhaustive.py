@@ -1,0 +1,86 @@
+"""Every call of a few stories × everything that can happen there: one fault, or one person who acts, in each run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+from tests.simulation.boundary import FAULTS
+from tests.simulation.people import Emergency, edit_by_hand, on_call
+from tests.simulation.scene import Scene
+from tests.simulation.world import Outcome, World, simulate
+
+
+@dataclass(frozen=True)
+class Story:
+    """A baseline. `calls_at` is when the on-call engineer rolls back through the store, if at all."""
+
+    scene: Scene
+    calls_at: float | None = None
+
+
+STORIES: Mapping[str, Story] = {
+    "good": Story(Scene()),
+    "good, user's pair, lease runs out": Story(Scene(permanent=True, provably_dead=False)),
+    "bad before traffic": Story(Scene(drift=True)),
+    "bad under traffic": Story(Scene(images=("errors",))),
+    "bad under traffic, no compare-and-set, cut": Story(Scene(images=("errors",), cas=False, on_rollback="cut")),
+    "on-call while warm": Story(Scene(), calls_at=35.0),
+}
+ACTS: Mapping[str, Callable[[World], object]] = {
+    "on-call": on_call,
+    "emergency": lambda world: Emergency(world).begin(),
+    "edit, then abort": edit_by_hand,
+    "edit, then resume": edit_by_hand,
+}
+"""What people do just before a call. After an edit, the person who is called either aborts or undoes and resumes."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: the story, the number of the call, and what happens there."""
+
+    story: str
+    number: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what} at call {self.number} of {self.story!r}"
+
+
+def world_of(story: Story, what: str = "") -> World:
+    world = World(story.scene, on_halt="resume" if what.endswith("resume") else "abort")
+    if story.calls_at is not None:
+        world.later(story.calls_at, lambda: on_call(world))
+    return world
+
+
+@cache
+def baseline(name: str) -> Outcome:
+    """The story without any fault."""
+    return simulate(world_of(STORIES[name]))
+
+
+def run(case: Case) -> Outcome:
+    world = world_of(STORIES[case.story], case.what)
+    if case.what in ACTS:
+        world.boundary.before[case.number] = lambda: ACTS[case.what](world)
+    else:
+        world.boundary.faults[case.number] = case.what
+        world.people.halts_expected = case.what == "denied"
+    return simulate(world)
+
+
+def cases(name: str) -> Iterator[Case]:
+    """Every call × every fault of its kind, and every call × every act of people."""
+    for number, (kind, _) in enumerate(baseline(name).calls):
+        for fault in FAULTS[kind]:
+            yield Case(name, number, fault)
+        for act in ACTS:
+            yield Case(name, number, act)
+
+
+def without_compare_and_set(name: str) -> Story:
+    story = STORIES[name]
+    return replace(story, scene=replace(story.scene, cas=False))
