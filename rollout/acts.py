@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from providers.base import Environment, Patch, Route, Slot, plain, weights_for
+from providers.base import Environment, Patch, Route, Slot, Transient, plain, weights_for
 from rollout.card import Card
 from rollout.run import Act, Intent, Run
 
@@ -169,11 +169,19 @@ def cut(run: Run, step: str, slot: Slot) -> Act:
 
 
 def detach(run: Run, step: str, slot: Slot) -> Act:
+    """Take the side out of the route, once no clients follow it any more, whatever was recorded before."""
+
+    def args() -> dict[str, Any]:
+        share = run.provider.traffic.observe([run.service])[run.service.name].route.share(slot)
+        if share:
+            raise Transient(f"clients still send {share} % to {slot}")
+        return {"slot": slot}
+
     return Act(
         step,
         "set",
         lambda intent: run.provider.traffic.detach(run.service, slot, intent.token),
-        lambda: {"slot": slot},
+        args,
     )
 
 
@@ -181,11 +189,12 @@ def give_up(run: Run, step: str, slot: Slot) -> Act:
     """Delete the side if this program created it; park it if it is the user's."""
 
     def do(intent: Intent) -> dict[str, Any]:
-        compute = run.provider.compute
-        if not compute.describe(run.service)[slot].exists:
+        compute, owner = run.provider.compute, intent.args["owner"]
+        environment = compute.describe(run.service)[slot]
+        if not environment.exists:
             return {"already": True}
-        if compute.delete_if_owned(run.service, slot, intent.args["owner"], intent.token):
-            return {"deleted": True}
+        if environment.owner == owner:
+            return {"deleted": compute.delete_if_owned(run.service, slot, owner, intent.token)}
         compute.park(run.service, slot, intent.token)
         return {"parked": True}
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from providers.base import Service, Transient
+from providers.base import NotFound, Provider, Service, Transient
 from rollout.control import find
 from rollout.journal import first_broken_link
 from rollout.plan import UnsafePlan
-from rollout.wiring import Installation
+from rollout.wiring import Installation, adapter
 
 UP_LIMIT_S = 60.0
 
@@ -23,8 +22,7 @@ def stand_up(installation: Installation, name: str, image: str | None) -> dict[s
         raise UnsafePlan(f"{name}: no image was named; say --image REF, or set services.{name}.patch.image")
     provider = installation.provider(settings.provider)
     service = Service(name, dict(settings.options))
-    environments = provider.compute.describe(service)
-    standing = [slot for slot, environment in environments.items() if environment.exists]
+    standing = _standing(provider, service)
     if standing:
         raise UnsafePlan(f"{name} stands already on {' and '.join(standing)}; patch it with: rollout start {name}")
     patch = provider.patcher.resolve(service, reference)
@@ -32,6 +30,14 @@ def stand_up(installation: Installation, name: str, image: str | None) -> dict[s
     provider.compute.stand_up(service, "blue", patch.image, capacity, f"up/{name}/{patch.image}")
     healthy = _wait_until_healthy(installation, service, settings.provider, capacity)
     return {"service": name, "slot": "blue", "image": patch.reference, "digest": patch.image, "healthy": healthy}
+
+
+def _standing(provider: Provider, service: Service) -> list[str]:
+    try:
+        environments = provider.compute.describe(service)
+    except NotFound:
+        return []
+    return [slot for slot, environment in environments.items() if environment.exists]
 
 
 def _wait_until_healthy(installation: Installation, service: Service, provider_name: str, capacity: int) -> int:
@@ -52,8 +58,7 @@ def _wait_until_healthy(installation: Installation, service: Service, provider_n
 def tear_down(installation: Installation, name: str) -> None:
     """Stop and remove all of a service, where its provider can; UnsafePlan where other tools own it."""
     settings = installation.service(name)
-    module = importlib.import_module(f"providers.{settings.provider}.adapter")
-    remove = getattr(module, "tear_down", None)
+    remove = getattr(adapter(settings.provider), "tear_down", None)
     if remove is None:
         raise UnsafePlan(f"{settings.provider} environments are removed with the tool that made them")
     remove(installation.context, Service(name, dict(settings.options)))

@@ -48,6 +48,10 @@ class Card:
         return {self.original: 100, self.replacement: 0}
 
 
+class CardUnreadable(ValueError):
+    """A card file that is damaged, or written by another release; the message names it."""
+
+
 class CardFolder:
     """The cards of a fleet, one file a service; a write is complete or did not happen."""
 
@@ -76,6 +80,8 @@ class CardFolder:
             return Card.from_json(json.loads(self.path(service).read_text()))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError) as error:
+            raise CardUnreadable(f"the rollback card {self.path(service)} cannot be read: {error}") from error
 
     def all(self) -> list[Card]:
         return [card for path in sorted(self.folder.glob("*.json")) if (card := self.read(path.stem))]

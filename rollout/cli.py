@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from rollout import exits
@@ -73,17 +72,15 @@ Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", h
 
 @app.callback()
 def main_options(
-    context: typer.Context,
     config: Config = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    context.obj = config
+    if config:
+        os.environ["ROLLOUT_CONFIG"] = str(config)  # `rollout --config FILE status` is `rollout status --config FILE`
 
 
 def _installation(config: Path | None) -> Installation:
-    context = click.get_current_context(silent=True)
-    named = config or (context.find_root().obj if context else None)
-    found = find_fleet_file(str(named) if named else None, os.environ, Path.cwd())
+    found = find_fleet_file(str(config) if config else None, os.environ, Path.cwd())
     if found is None:
         raise Usage("no fleet file: name one with --config FILE or ROLLOUT_CONFIG, or make ./fleet.yaml")
     return Installation(found)
@@ -209,8 +206,7 @@ def _end_warm(installation: Installation, service: str, wanted: bool, screen: Sc
     if not over:
         screen.say(f"{row.id}: giving up its way back to {row.plan['original']} ({row.plan['original_image'][:19]})")
         control.end_warm(installation, row, this_person())
-    follower = follow.Follower(installation, row.id, _listener(screen), screen.say, this_person())
-    follower.until(follow.is_closed)
+    _follow(installation, row, screen, None, to_end=True, go_on=True)
 
 
 def _listener(screen: Screen) -> Any:
@@ -220,13 +216,24 @@ def _listener(screen: Screen) -> Any:
 
 
 def _follow(
-    installation: Installation, row: Row, screen: Screen, timeout: float | None, *, to_end: bool = False
+    installation: Installation,
+    row: Row,
+    screen: Screen,
+    timeout: float | None,
+    *,
+    to_end: bool = False,
+    go_on: bool = False,
 ) -> None:
-    """Drive until the command's end, show the result, and exit with its code."""
+    """Drive until the command's end (or the rollout's), show the result, and exit with its code.
+
+    `go_on`: return instead when the rollout was closed, because the command has more to do.
+    """
     from rollout import follow
 
     follower = follow.Follower(installation, row.id, _listener(screen), screen.say, this_person(), timeout)
     now, code = follower.until(follow.is_closed if to_end else follow.finish_line(row))
+    if go_on and now.closed_at is not None and code is None:
+        return
     summary = _summary(installation, now)
     summary["exit_code"] = code if code is not None else summary["exit_code"]
     screen.document(summary, standing(summary))
@@ -449,31 +456,34 @@ def main(arguments: list[str]) -> int:
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="rollout")
         return code if isinstance(code, int) else exits.DONE
-    except click.exceptions.Exit as ended:
+    except typer.Exit as ended:
         return ended.exit_code
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as usage:
+        show = getattr(usage, "show", None)
+        show() if show else Screen(as_json=False).problem(str(usage))
         return exits.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return exits.DONE
     except Exception as error:
-        return _explain(error)
+        code, text = _explain(error)
+        screen = Screen(as_json="--json" in arguments)
+        screen.problem(f"rollout: {text}")
+        screen.event("error", text=text, exit_code=code)
+        return code
 
 
-def _explain(error: Exception) -> int:
-    screen = Screen(as_json=False)
+def _explain(error: Exception) -> tuple[int, str]:
+    """The exit code, and what happened in words."""
     for kinds, code, advice in _known_errors():
         if isinstance(error, kinds):
-            screen.problem(f"rollout: {error}{advice(error)}")
-            return code
+            return code, f"{error}{advice(error)}"
     import traceback
 
-    screen.problem(traceback.format_exc())
-    screen.problem("rollout: internal error (above); nothing is lost. See where things are with: rollout status")
-    return exits.INTERNAL
+    trace = traceback.format_exc()
+    return exits.INTERNAL, f"{trace}internal error (above); nothing is lost. See where things are with: rollout status"
 
 
 def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:

@@ -42,7 +42,7 @@ def original_can_serve(plan: Plan, journal: Journal, provider: Provider) -> Read
         if captured is None or route.share(plan.original) == 100:
             return Readiness(True, f"all traffic is on {plan.original}", weights)
         reading = provider.traffic.observe([plan.service])[plan.service.name]
-    except ProviderError as error:
+    except (ProviderError, KeyError) as error:
         return _if_seen_healthy(plan, captured, f"the balancer cannot be read ({error})", None)
     original, replacement = reading.targets[plan.original], reading.targets[plan.replacement]
     seen = f"{original.healthy} of {plan.capacity} healthy on {plan.original}"

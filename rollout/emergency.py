@@ -20,7 +20,7 @@ from typing import Any
 
 from rollout import exits
 from rollout.actor import this_person
-from rollout.card import Card, CardFolder
+from rollout.card import Card, CardFolder, CardUnreadable
 from rollout.state_dir import StateUnreadable, find_fleet_file, state_dir_of, store_file_of
 
 STORE_BUSY_S = 1.0
@@ -55,7 +55,7 @@ class Told:
 
 def main(arguments: list[str]) -> tuple[int, list[str]]:
     """The exit code, and the command line that finishes the story (empty: nothing is left to do here)."""
-    asked = _parser().parse_args(arguments)
+    asked = _parser().parse_intermixed_args(arguments)
     told = Told(asked.json)
     try:
         fleet_file = find_fleet_file(asked.config, os.environ, Path.cwd())
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> tuple[int, list[str]]:
     except Refusal as refusal:
         told.say(f"rollback refused: {refusal}", error=str(refusal))
         return told.end(refusal.code), []
-    except (OSError, StateUnreadable) as error:
+    except (OSError, StateUnreadable, CardUnreadable) as error:
         told.say(f"rollback failed: {error}", error=str(error))
         return told.end(exits.PERSON_NEEDED), []
     code = told.end(exits.DONE)
@@ -77,10 +77,9 @@ def main(arguments: list[str]) -> tuple[int, list[str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rollout rollback", add_help=False)
-    parser.add_argument("--config")
     parser.add_argument("command")
     parser.add_argument("service", nargs="?")
-    parser.add_argument("--config", default=argparse.SUPPRESS)
+    parser.add_argument("--config")
     parser.add_argument("--reason", default="")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--drill", action="store_true")
@@ -111,7 +110,7 @@ def put_back(card: Card, fleet_file: Path, told: Told, *, reason: str, drill: bo
     began = time.monotonic()
     told.say(f"{card.service}: putting traffic back on {card.original} ({card.rollout})", **_names(card))
     _raise_if_closed(card)
-    thin = importlib.import_module(f"providers.{card.provider}.rollback")
+    thin = _thin(card)
     before = _read(thin, card)
     ready = _readiness(card, before)
     told.say(f"  now {_shares(before['weights'])}; {ready}", before=before["weights"], readiness=ready)
@@ -151,6 +150,16 @@ def _raise_if_closed(card: Card) -> None:
             f"the way back of {card.rollout} closed: {card.original} was kept warm until its window ended. "
             f"Traffic stays on {card.replacement}. To go back now: rollout start {card.service} --image <earlier image>"
         )
+
+
+def _thin(card: Card) -> Any:
+    try:
+        return importlib.import_module(f"providers.{card.provider}.rollback")
+    except ImportError as error:
+        raise Refusal(
+            f"{card.provider} cannot be reached without the engine ({error}), so nothing was changed. "
+            f"Next: rollout abort {card.rollout} --reason TEXT"
+        ) from error
 
 
 def _read(thin: Any, card: Card) -> Mapping[str, Any]:
@@ -225,7 +234,7 @@ def _spool(card: Card, fleet_file: Path, data: Mapping[str, Any]) -> None:
 
 
 def _move(thin: Any, card: Card, epoch: int, reason: str) -> None:
-    token = f"emergency-{uuid.uuid4().hex[:16]}"
+    token = _token()
     mark = {
         "rollout": card.rollout,
         "epoch": epoch,
@@ -245,26 +254,37 @@ def _move(thin: Any, card: Card, epoch: int, reason: str) -> None:
 
 
 def _hold(thin: Any, card: Card) -> Mapping[str, Any]:
-    """Read back until T has passed; what a late write undid is put right."""
+    """Read back until T has passed; what a late write undid is put right, but nobody is fought for ever."""
     until = time.monotonic() + card.write_timeout_s
     while True:
-        seen = _read_after(thin, card)
-        if dict(seen["weights"]) != card.way_back:
-            thin.put_back(card.target, card.way_back, f"emergency-{uuid.uuid4().hex[:16]}")
-        elif time.monotonic() >= until:
-            return seen
+        seen = _put_right(thin, card)
+        if dict(seen["weights"]) == card.way_back:
+            if time.monotonic() >= until:
+                return seen
+        elif time.monotonic() >= until + card.write_timeout_s:
+            raise Refusal(
+                f"traffic does not stay on {card.original}: it is {_shares(seen['weights'])}, though it was put back "
+                f"again and again. Find who moves it, then run this command again, which is harmless"
+            )
         time.sleep(LOOK_S)
 
 
-def _read_after(thin: Any, card: Card) -> Mapping[str, Any]:
+def _put_right(thin: Any, card: Card) -> Mapping[str, Any]:
+    """What is seen now; put back once more if that is not the way back."""
     try:
         seen: Mapping[str, Any] = thin.read(card.target)
+        if dict(seen["weights"]) != card.way_back:
+            thin.put_back(card.target, card.way_back, _token())
         return seen
     except Exception as error:
         raise Refusal(
             f"traffic was put back on {card.original}, but reading it back failed: {error}. "
             f"Look with: rollout status {card.service}"
         ) from error
+
+
+def _token() -> str:
+    return f"emergency-{uuid.uuid4().hex[:16]}"
 
 
 def _shares(weights: Mapping[str, int]) -> str:

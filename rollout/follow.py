@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
 
 from rollout import exits
 from rollout.control import turn_back
@@ -65,7 +64,8 @@ class Follower:
         """The rollout as it stands then, and an exit code that is not its outcome's: 130, or 7 after the time-out."""
         row = self.installation.store.rollout(self.rollout)
         means = self.installation.means(row.plan["provider"])
-        driver = Driver(self.rollout, means, this_process(), self.listener)
+        told_seq = row.head_seq if row.head_seq > 1 else 0  # a rollout that goes on does not tell its past again
+        driver = Driver(self.rollout, means, this_process(), self.listener, told_seq)
         clock, began = self.installation.clock, self.installation.clock.now()
         with self.interrupts.caught():
             while True:
@@ -107,6 +107,3 @@ def is_closed(row: Row) -> bool:
 def finish_line(row: Row) -> Callable[[Row], bool]:
     """A forward rollout ends its command when it is promoted; one that is put back, when that is complete."""
     return is_closed if row.phase in PROMOTED else lambda now: is_promoted(now) and now.outcome == "promoted"
-
-
-Plain = dict[str, Any]

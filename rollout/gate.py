@@ -83,7 +83,7 @@ def judge(
     unknown_s = now - after.unknown_since if after.unknown_since is not None else 0.0
     if unknown_s > rule.unknown_limit_s:
         return after, "failed", f"unknown for {unknown_s:.0f} s; the limit is {rule.unknown_limit_s:.0f} s"
-    if after.passes >= rule.passes and after.observed_s >= rule.soak_s:
+    if finding == "pass" and after.passes >= rule.passes and after.observed_s >= rule.soak_s:
         return after, "passed", f"{after.passes} passes, {after.observed_s:.0f} s observed"
     if now - started_at >= rule.deadline_s:
         return after, "failed", f"not passed within {rule.deadline_s:.0f} s (last look: {finding})"

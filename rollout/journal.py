@@ -37,7 +37,7 @@ class Entry:
 
 def canonical(data: Any) -> str:
     """One text for equal data: what hashes are taken over."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def next_entry(

@@ -49,7 +49,7 @@ def is_provably_dead(holder: Holder) -> bool:
     if holder.boot != _boot_id():
         return True  # the host was started again since
     started = _start_time(holder.pid)
-    return started is None or (holder.started != "" and started != holder.started)
+    return started is None or ("" not in (started, holder.started) and started != holder.started)
 
 
 def _boot_id() -> str:
@@ -64,7 +64,17 @@ def _start_time(pid: int) -> str | None:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else ""
+        return None if _is_gone(pid) else ""  # the kernel may hide other users' processes
     except OSError:
         return ""
     return None if fields[0] in "ZX" else fields[19]
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -164,7 +164,9 @@ def raise_if_stale(plan: Plan, now: Plan) -> None:
     """A saved plan against one made a moment ago: the same but for its time, or StalePlan with the differences."""
     saved, fresh = replace(plan, made_at=0.0).to_json(), replace(now, made_at=0.0).to_json()
     differences = [
-        f"{key} was {_short(saved[key])}, is {_short(fresh[key])}" for key in saved if saved[key] != fresh[key]
+        f"{key} was {_short(saved[key])}, is {_short(fresh[key])}"
+        for key in saved
+        if canonical(saved[key]) != canonical(fresh[key])
     ]
     if differences:
         raise StalePlan(differences)

@@ -306,7 +306,7 @@ class Run:
     def _mark_seen(self, readings: Readings) -> HoldMark | None:
         try:
             return readings.traffic().route.mark
-        except ProviderError:
+        except (ProviderError, KeyError):
             return None  # the next write reads it directly
 
     def _subject(self, slot: Slot, readings: Readings) -> Subject:
@@ -327,7 +327,7 @@ class Run:
             return Reading.from_json(wait.state["since"])
         try:
             return self.provider.traffic.observe([self.service])[self.service.name]
-        except ProviderError:
+        except (ProviderError, KeyError):
             return None
 
     def _journal_changes(self, wait: Wait, asked: Sequence[Asked]) -> None:
@@ -351,11 +351,11 @@ class Run:
             raise NotYet("waiting for approval", wait.deadline_at)
 
     def rest(self, step: str, until_at: float, *, unless: Callable[[], bool] = lambda: False) -> None:
-        """Let time pass, looking for a hold mark now and then."""
+        """Let time pass, looking at the route now and then: a hold mark turns back, a stranger's edit halts."""
         if self._recall(step):
             return
         self._wait(step, None, {"for": f"time {until_at:.0f}", "until": until_at})
-        self.heed(self.provider.traffic.route(self.service).mark)
+        self.guard()
         if unless() or self.clock.now() >= until_at:
             self._end(step, "over")
             return

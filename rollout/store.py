@@ -137,17 +137,26 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._guard:
+        with self._guard, self._named():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What SQLite refuses, with the path that it is about."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"the store {self.path} cannot be used: {error}") from error
 
     def _all(self, query: str, *arguments: Any) -> list[Any]:
-        with self._guard:
+        with self._guard, self._named():
             return self._db.execute(query, arguments).fetchall()
 
     # Rollouts and claims
@@ -278,6 +287,7 @@ class Store:
         outcome: str | None = None,
     ) -> Entry:
         seq, prev = db.execute("SELECT head_seq, head_hash FROM rollouts WHERE id = ?", (rollout,)).fetchone()
+        at, data = float(at), json.loads(canonical(data))  # as it will be read back: what the hash is taken over
         entry = next_entry(rollout, seq + 1, prev, at=at, epoch=epoch, kind=kind, step=step, data=data)
         db.execute(
             "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

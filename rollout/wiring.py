@@ -85,11 +85,8 @@ class Installation:
         return Context(self.state_dir, self.fleet_file.absolute().parent, self.clock)
 
     def provider(self, name: str) -> Provider:
-        """`aws` is providers/aws/adapter.py; `package.module:factory` is from outside."""
         if name not in self._providers:
-            module, _, factory = name.partition(":")
-            path = module if factory else f"providers.{name}.adapter"
-            build = getattr(importlib.import_module(path), factory or "build")
+            build = getattr(adapter(name), name.partition(":")[2] or "build")
             self._providers[name] = build(self.context)
         return self._providers[name]
 
@@ -102,15 +99,31 @@ class Installation:
         """Put one configured check; whatever goes wrong is an unknown verdict."""
         from healthchecks import registry
 
+        try:
+            module, options = self._check(spec)
+        except Exception as error:  # it was removed, or has other options now: that blocks, and breaks no job
+            return Verdict.unknown(f"check {spec.name} cannot be asked: {type(error).__name__}: {error}"[:400])
+        return registry.ask_safely(module, options, subject)
+
+    def _check(self, spec: CheckSpec) -> tuple[Any, Any]:
+        """The check's module and its options, as the plan has them."""
+        from healthchecks import registry
+
         key = canonical([spec.name, spec.options])
         if key not in self._options:
             from pydantic import TypeAdapter
 
             module = registry.load(spec.name)
-            adapter: TypeAdapter[Any] = TypeAdapter(module.Options)
-            self._options[key] = (module, adapter.validate_json(json.dumps(spec.options)))
-        module, options = self._options[key]
-        return registry.ask_safely(module, options, subject)
+            typed: TypeAdapter[Any] = TypeAdapter(module.Options)
+            self._options[key] = (module, typed.validate_json(json.dumps(spec.options)))
+        found: tuple[Any, Any] = self._options[key]
+        return found
+
+
+def adapter(name: str) -> Any:
+    """The module of a provider: `aws` is providers/aws/adapter.py; `package.module:factory` is from outside."""
+    module, _, factory = name.partition(":")
+    return importlib.import_module(module if factory else f"providers.{name}.adapter")
 
 
 def thin_rollback(provider: str) -> Any:

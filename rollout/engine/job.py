@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from providers.base import ProviderError, plain
 from rollout.bluegreen import roll_back, roll_out
-from rollout.decide import decide_roll_back
+from rollout.decide import CannotTurnBack, decide_roll_back
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
 from rollout.lease import Holder
@@ -94,21 +94,24 @@ def _stay_halted(run: Run) -> Advanced:
 
 
 def _turn_back(run: Run, turn: TurnBack) -> Advanced:
-    """The forward story failed: decide. The way back failed: a person is needed."""
+    """The forward story failed: decide. The way back failed, or is closed already: a person is needed."""
     if run.turning_back:
         return _halt(run, f"the rollback is not complete: {turn.reason}", turn.evidence)
     marked = "mark" in turn.evidence
-    decide_roll_back(
-        run.means.store,
-        run.provider,
-        run.id,
-        kind="mark" if marked else "gate",
-        reason=turn.reason,
-        actor=turn.evidence["mark"]["by"] if marked else "rollout",
-        at=run.clock.now(),
-        deny=turn.deny,
-        evidence=turn.evidence,
-    )
+    try:
+        decide_roll_back(
+            run.means.store,
+            run.provider,
+            run.id,
+            kind="mark" if marked else "gate",
+            reason=turn.reason,
+            actor=turn.evidence["mark"]["by"] if marked else "rollout",
+            at=run.clock.now(),
+            deny=turn.deny,
+            evidence=turn.evidence,
+        )
+    except CannotTurnBack as closed:
+        return _halt(run, f"{turn.reason}; {closed}", turn.evidence)
     return Advanced(turn.reason, run.clock.now())
 
 

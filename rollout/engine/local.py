@@ -65,14 +65,14 @@ class Job:
 
 
 class Driver:
-    """Jobs for one rollout, one after the other, each when it is due."""
+    """Jobs for one rollout, one after the other, each when it is due. Entries after `told_seq` are told."""
 
-    def __init__(self, rollout: str, means: Means, holder: Holder, listener: Listener) -> None:
+    def __init__(self, rollout: str, means: Means, holder: Holder, listener: Listener, told_seq: int = 0) -> None:
         self.rollout, self._means, self._holder, self._listener = rollout, means, holder, listener
         self._store: Store = means.store
         self._clock: Clock = means.clock
         self._job: Job | None = None
-        self._told_seq = 0
+        self._told_seq = told_seq
         self._told_wait: Wait | None = None
 
     def tick(self) -> Row:

@@ -1,44 +1,50 @@
-"""Small OSV records and hosts for the advisory tests."""
+"""Two OSV records and the hosts of a fleet that they are about."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from healthchecks.advisories.database import AdvisoryDatabase, Coverage, build_database
-from healthchecks.advisories.packages import HostPackages, Package, parse_package
-
-MODIFIED = "2024-01-31T12:00:00Z"
+from providers.base import HostInventory, Slot
+from tests.healthchecks.fakes import NEW, OLD, World
 
 
-def record(
-    number: str = "PYSEC-1",
-    *events: tuple[str, str],
-    name: str = "shoplib",
-    ecosystem: str = "PyPI",
-    **more: Any,
-) -> dict[str, Any]:
-    """One OSV record with one range of `events` (introduced 0 and fixed 2.0 when none are given)."""
-    pairs = events or (("introduced", "0"), ("fixed", "2.0"))
-    affected = {
-        "package": {"ecosystem": ecosystem, "name": name},
-        "ranges": [{"type": "ECOSYSTEM", "events": [{kind: version} for kind, version in pairs]}],
+def _record(name: str, events: list[dict[str, str]]) -> dict[str, Any]:
+    """An advisory for the PyPI package demo-lib."""
+    return {
+        "schema_version": "1.6.0",
+        "id": name,
+        "modified": "2026-10-01T00:00:00Z",
+        "published": "2026-09-01T00:00:00Z",
+        "aliases": [f"CVE-2026-{name[-4:]}"],
+        "summary": "made up",
+        "affected": [
+            {
+                "package": {"ecosystem": "PyPI", "name": "demo-lib", "purl": "pkg:pypi/demo-lib"},
+                "ranges": [{"type": "ECOSYSTEM", "events": events}],
+            }
+        ],
     }
-    return {"id": number, "modified": MODIFIED, "affected": [affected], **more}
 
 
-def database(*records: dict[str, Any], covers: dict[str, list[str]] | None = None) -> AdvisoryDatabase:
-    """A database of records: a complete export, or a bundle that covers the named packages."""
-    named = None
-    if covers is not None:
-        pairs = frozenset((ecosystem, name) for ecosystem, names in covers.items() for name in names)
-        named = Coverage(frozenset(covers), pairs)
-    return build_database([("test.json", one) for one in records], named)
+def write_advisories(folder: Path) -> Path:
+    """demo-lib is vulnerable below 2.0 (one), good at 2.0, and vulnerable again from 3.0 (the other)."""
+    found = folder / "advisories"
+    found.mkdir(exist_ok=True)
+    for record in (
+        _record("GHSA-aaaa-aaaa-1111", [{"introduced": "0"}, {"fixed": "2.0"}]),
+        _record("GHSA-bbbb-bbbb-2222", [{"introduced": "3.0"}]),
+    ):
+        (found / f"{record['id']}.json").write_text(json.dumps(record))
+    return found
 
 
-def package(version: str, name: str = "shoplib") -> Package:
-    return parse_package(f"pkg:pypi/{name}@{version}")
+def hosts(slot: Slot, version: str) -> list[HostInventory]:
+    image = OLD if slot == "blue" else NEW
+    return [HostInventory(f"{slot}-{n}", (f"pkg:pypi/demo-lib@{version}",), image) for n in (1, 2)]
 
 
-def host(name: str, *versions: str) -> HostPackages:
-    """A host that has these versions of the one library."""
-    return HostPackages(name, tuple(package(version) for version in versions))
+def patched_world(before: str = "1.0", after: str = "2.0") -> World:
+    """The original with one version of demo-lib, the replacement with another."""
+    return World(inventories={"blue": hosts("blue", before), "green": hosts("green", after)})

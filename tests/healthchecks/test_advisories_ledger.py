@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from healthchecks.advisories.ledger import Entry, Ledger, compare
 from healthchecks.advisories.match import match
 from healthchecks.advisories.packages import HostPackages
-from tests.healthchecks.advisory_data import database, host, package, record
+from tests.healthchecks.osv_data import database, host, package, record
 
 DATA = database(
     record("CVE-2024-1", ("introduced", "0"), ("fixed", "2.0"), summary="an old flaw"),
@@ -24,6 +24,7 @@ DATA = database(
 
 
 def ids(entries: Sequence[Entry]) -> list[str]:
+    """The names for display, in order."""
     return [entry.id for entry in entries]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from healthchecks.advisories.match import Findings, match
 from healthchecks.advisories.packages import Package, PackageError, host_packages, parse_package
-from tests.healthchecks.advisory_data import database, package, record
+from tests.healthchecks.osv_data import database, package, record
 
 TWO_BRANCHES = (("introduced", "0"), ("fixed", "2.3.8"), ("introduced", "3.0.0"), ("fixed", "3.0.1"))
 

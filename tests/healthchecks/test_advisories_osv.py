@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from healthchecks.advisories.database import build_database, load_database
 from healthchecks.advisories.osv import AdvisoryDataError, Event, parse_record
-from tests.healthchecks.advisory_data import MODIFIED, database, package, record
+from tests.healthchecks.osv_data import MODIFIED, database, package, record
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -169,8 +169,10 @@ def declared_is_observed_before_moving_on(world: World, entry: Entry, process: P
     """What a step waited for is really there when it is recorded: weights followed, targets answering."""
     if entry.kind != "ended" or entry.data.get("outcome") != "met" or _disturbed(world, process):
         return ""
-    if ":observed" in f":{entry.step}" and world.svc.observed != world.svc.weights:
-        return f"{entry.step}: declared {world.svc.weights}, clients follow {world.svc.observed}"
+    if "observed" in entry.step and world.plan:
+        share = 0 if entry.step.startswith("back:") else int(entry.step.split(":")[2])
+        if world.svc.observed[world.plan.replacement] != share:
+            return f"{entry.step}: clients follow {world.svc.observed}"
     if entry.step == "healthy" and world.plan and _counts(world, world.plan.replacement):
         there = views.answering_count(world.svc, world.plan.replacement)
         return f"{there} of {_need(world)} answer" if there < _need(world) else ""
@@ -221,6 +223,7 @@ def turns_back_only_to_a_side_that_can_serve(world: World, entry: Entry, process
 def no_lease_and_no_claim_is_left(world: World) -> str:
     """After the end nobody holds the service's lease and no rollout is open."""
     lease = world.store.lease(world.svc.name)
+    lease = lease if lease and lease[1] > world.clock.now() else None
     still = [row.id for row in world.store.rollouts(world.svc.name, open_only=True)]
     return f"lease {lease}, open {still}" if lease or still else ""
 

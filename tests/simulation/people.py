@@ -143,7 +143,9 @@ class Rescue:
         if self.came > 6:
             raise Violation("ends_within_a_bound", "Every run ends.", "a person came six times in vain")
         if world.people.edit_stands and not world.journal.decision and world.on_halt == "abort":
-            return on_call(world, "abort")
+            on_call(world, "abort")
+            if world.journal.decision:
+                return None
         if world.people.edit_stands:
             self._undo_edit()
         return self._resume()

@@ -85,7 +85,7 @@ class Scene:
             cloud.switches.mirror_drift["firewall"] = "fw-other"
         return cloud
 
-    def plan(self, provider: Provider, image: str, now: float) -> Plan:
+    def plan(self, provider: Provider, image: str, now: float, denials: Mapping[str, str]) -> Plan:
         """The plan for the next image, made as the command line makes it; UnsafePlan where it would refuse."""
         found = choose_original(SERVICE.name, provider.compute.describe(SERVICE), provider.traffic.route(SERVICE))
         plan = Plan(
@@ -107,7 +107,7 @@ class Scene:
             deadlines=DEADLINES,
             made_at=now,
         )
-        raise_if_unsafe(plan, {})
+        raise_if_unsafe(plan, denials)
         return plan
 
 

@@ -195,12 +195,12 @@ class World:
     def start(self, image: str) -> bool:
         """Open the next rollout; False when its plan is refused."""
         try:
-            plan = self.scene.plan(self.provider, image, self.clock.now())
+            plan = self.scene.plan(self.provider, image, self.clock.now(), self.store.denials(SERVICE.name))
         except UnsafePlan as refused:
             self.tell("person", f"start {image}: refused: {refused}")
             return False
         self.plan, self.settled_on = plan, None
-        self.rollout = f"{SERVICE.name}-{image}"
+        self.rollout = f"{SERVICE.name}-{len(self.store.rollouts()) + 1}-{image}"
         self.before = self.cloud.snapshot(SERVICE)
         self.journal = Journal(())
         self.tell("person", f"start {self.rollout}")
