@@ -81,12 +81,12 @@ def _running(sights: Sights, service: str, fact: Fact) -> Answer:
     instances = sights.instances(service, fact.slot)
     running = [each for each in instances if each.state == "running"]
     strangers = [each.id for each in running if each.image != fact.image]
-    failed = [f"{each.id}: {each.reason}" for each in instances if each.state == "failed"]
+    failed = [each for each in instances if each.state == "failed"]
     seen = f"{len(running)} of {fact.count} running"
     if strangers:
         return Answer("failed", f"{seen}; not the planned image: {', '.join(strangers)}")
     if failed and not any(each.state == "starting" for each in instances) and len(running) < fact.count:
-        return Answer("failed", f"{seen}; failed: {'; '.join(failed)}")
+        return Answer("failed", f"{seen}; {failed[0].id} failed: {failed[0].reason}")
     return Answer("met" if len(running) >= fact.count else "not_yet", seen)
 
 

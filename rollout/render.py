@@ -16,6 +16,9 @@ from rollout.telling import sentence, shares, waiting
 _MARKS = {"failed": "31", "turning back": "33", "halted": "31", "interrupted": "33", "traffic:": "36", "promoted": "32"}
 
 
+LEDGER_PARTS = ("fixed", "remaining", "introduced", "unknown")
+
+
 class Screen:
     """What a command shows. Colours and the refreshed last line are for terminals only."""
 
@@ -118,7 +121,8 @@ def standing(summary: Mapping[str, Any]) -> str:
 
 
 def advisories_line(ledger: Mapping[str, Any]) -> str:
-    return ", ".join(f"{len(ledger[part])} {part}" for part in ("fixed", "remaining", "introduced", "unknown"))
+    counts = ledger.get("counts") or {part: len(ledger[part]) for part in LEDGER_PARTS}
+    return ", ".join(f"{counts[part]} {part}" for part in LEDGER_PARTS)
 
 
 def ledger_text(ledger: Mapping[str, Any]) -> str:
@@ -127,7 +131,7 @@ def ledger_text(ledger: Mapping[str, Any]) -> str:
     from rich.table import Table
 
     table = Table("", "advisory", "package", "from → to", "what", box=None, pad_edge=False)
-    for part in ("fixed", "remaining", "introduced", "unknown"):
+    for part in LEDGER_PARTS:
         for found in ledger[part]:
             table.add_row(part, *ledger_row(found))
     console = Console(width=max(80, _columns()), no_color=not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR")))
@@ -137,10 +141,15 @@ def ledger_text(ledger: Mapping[str, Any]) -> str:
 
 
 def ledger_row(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    packages = found.get("packages", ())
-    names = ", ".join(str(package["name"]) for package in packages)
-    versions = ", ".join(f"{package.get('old') or '-'} → {package.get('new') or '-'}" for package in packages)
-    return str(found.get("id", "")), names, versions, str(found.get("summary") or found.get("reason") or "")
+    """Advisory, packages, their versions on both sides, and what it is; an unknown says why instead."""
+    if "reason" in found:
+        return "", str(found["subject"]), ", ".join(found["hosts"]), str(found["reason"])
+    names = ", ".join(str(package["name"]) for package in found["packages"])
+    versions = ", ".join(
+        f"{'/'.join(package['old']) or 'absent'} → {'/'.join(package['new']) or 'absent'}"
+        for package in found["packages"]
+    )
+    return str(found["id"]), names, versions, str(found["summary"])
 
 
 def plan_text(plan: Mapping[str, Any], plan_hash: str, changes: bool) -> str:

@@ -11,6 +11,10 @@ from rollout.phases import can_turn_back
 from rollout.store import Row
 
 
+LEDGER = {"fixed", "remaining", "introduced", "unknown"}
+"""The parts by which a check's evidence is known to be a ledger of advisories."""
+
+
 def summarise(row: Row, entries: list[Entry], *, now: float, route: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Plain data with at least id, service, phase, outcome, active_slot, image, exit_code.
 
@@ -78,9 +82,8 @@ def advisories(journal: Journal) -> dict[str, Any] | None:
     """The ledger of the latest look at vulnerabilities; None before there was one."""
     for entry in reversed(journal.entries):
         for verdict in entry.data.get("verdicts", ()):
-            if "ledger" in verdict["evidence"]:
-                ledger: dict[str, Any] = verdict["evidence"]["ledger"]
-                return ledger
+            if LEDGER <= set(verdict["evidence"]):
+                return dict(verdict["evidence"])
     return None
 
 

@@ -30,7 +30,14 @@ def shares(weights: Mapping[str, int]) -> str:
 def sentence(entry: Entry) -> str | None:
     """What an entry says to a person; None for what only replay needs."""
     teller = _TELLERS.get(entry.kind)
-    return teller(entry.step, entry.data) if teller else None
+    told = teller(entry.step, entry.data) if teller else None
+    return brief(told) if told else None
+
+
+def brief(text: str, longest: int = 320) -> str:
+    """On one line, and not endless: the journal has the whole of it."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _done(step: str, data: Mapping[str, Any]) -> str | None:
@@ -67,6 +74,13 @@ def _verdict(step: str, data: Mapping[str, Any]) -> str | None:
     return f"check {data['check']}: {data['answer']}: {data['summary']}"
 
 
+def _decided(data: Mapping[str, Any]) -> str:
+    """The reason was told just before, where it was the rollout's own."""
+    if data["kind"] == "gate":
+        return f"turning back by itself; {data['readiness']}"
+    return f"turning back, as {data['actor']} asked: {data['reason']}"
+
+
 _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "opened": lambda step, data: f"opened by {data['actor']}",
     "entered": lambda step, data: _PHASES.get(step),
@@ -74,7 +88,7 @@ _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "failed": lambda step, data: f"failed: {data['reason']}",
     "ended": _ended,
     "verdict_changed": _verdict,
-    "roll_back_decided": lambda step, data: f"turning back ({data['actor']}): {data['reason']}",
+    "roll_back_decided": lambda step, data: _decided(data),
     "warm_ended": lambda step, data: f"{data['by']} ended the warm time early",
     "halted": lambda step, data: f"halted, a person is needed: {data['reason']}",
     "resumed": lambda step, data: f"{data['by']} let it go on",

@@ -178,6 +178,7 @@ class Processes:
     def _reason(self, record: Record) -> str:
         if record.problem and record.problem != "exited at once":
             return record.problem
+        self._reap(record)  # it may have ended only after the first look
         code, tail = self._records.exit_code(record), self._records.tail(record)
         if code is None:
             how = "its process is gone (nobody saw how it ended)"

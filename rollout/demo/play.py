@@ -47,7 +47,7 @@ class Play:
         self.bad("3", "a patch that brings a new advisory: caught before any traffic", "base-4-introduces", "proof")
         self.bad("4", "a patch whose packages do not fit: never healthy, no traffic", "base-4-broken", "running")
         self.bad("5", "a patch that only real traffic breaks: put back by itself", "base-5-strict", "live", live=True)
-        self.good("6", "the corrected patch", "base-6-corrected")
+        self.good("6", "the corrected patch", "base-6")
         self.put_back("7", "3 a.m.: somebody wants the old side back")
         self.load.stop()
 

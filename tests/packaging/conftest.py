@@ -64,7 +64,5 @@ def only_file(folder: Path, pattern: str) -> Path:
 
 
 def python(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=CHECKOUT, capture_output=True, text=True, timeout=110
-    )
+    done = subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, f"{arguments} failed:\n{done.stdout}{done.stderr}"

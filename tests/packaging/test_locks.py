@@ -44,9 +44,7 @@ def test_every_entry_has_a_hash(lock: str) -> None:
 def test_a_lock_names_no_index_and_no_folder(lock: str) -> None:
     """Otherwise an installation needs the network, or the disk, of whoever wrote the lock."""
     text = (CHECKOUT / lock).read_text()
-    assert (
-        re.findall(r"^.*(?:://|--index|--extra-index|--find-links|--trusted-host| @ ).*$", text, re.M) == []
-    )
+    assert re.findall(r"^.*(?:://|--index|--extra-index|--find-links|--trusted-host| @ ).*$", text, re.M) == []
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -45,9 +45,7 @@ def test_an_sdist_builds_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Path
     assert _content(build_wheel(sdist, tmp_path)) == _content(wheel)
 
 
-def test_the_installed_program_runs_outside_of_the_checkout(
-    installation: Installation, tmp_path: Path
-) -> None:
+def test_the_installed_program_runs_outside_of_the_checkout(installation: Installation, tmp_path: Path) -> None:
     """Otherwise the program only works for those who cloned it."""
     assert "0.1.0" in installation.run("rollout", "--version", cwd=tmp_path)
     assert "rollback" in installation.run("rollout", "--help", cwd=tmp_path)

@@ -70,7 +70,11 @@ def put_back_stays_put_back(world: World) -> str:
 def no_write_begins_under_a_stale_epoch(world: World, process: Process, label: str) -> str:
     """A controller whose epoch was stale when it last recorded something begins no write."""
     current = max(world.owners, default=0)
-    if process.epoch != current and process.intent_at > world.people.edited_at and _fenced_before_intent(world, process):
+    if (
+        process.epoch != current
+        and process.intent_at > world.people.edited_at
+        and _fenced_before_intent(world, process)
+    ):
         return f"{process.name} begins {label} under epoch {process.epoch}, {current} is current"
     return ""
 
@@ -185,7 +189,11 @@ def traffic_moves_only_to_a_proven_side(world: World, entry: Entry, process: Pro
         return ""
     number = int(entry.step.split(":")[1])
     earlier = [f"{n}:{percent}" for n, percent in enumerate(world.plan.steps, start=1) if n < number]
-    wanted = {"proof": "passed", **{f"observed:{n}": "met" for n in earlier}, **{f"live:{n}": "passed" for n in earlier}}
+    wanted = {
+        "proof": "passed",
+        **{f"observed:{n}": "met" for n in earlier},
+        **{f"live:{n}": "passed" for n in earlier},
+    }
     for step, outcome in wanted.items():
         record = world.journal.record(step)
         if record is None or record.data.get("outcome") != outcome:
@@ -242,7 +250,7 @@ def traffic_ends_on_one_healthy_side(world: World) -> str:
     if active is None or world.svc.observed != world.svc.weights or world.svc.mark:
         return f"declared {world.svc.weights}, observed {world.svc.observed}, mark {world.svc.mark}"
     there = views.answering_count(world.svc, active)
-    return f"{there} of {_need(world)} answer on {active}" if there < _need(world) else ""
+    return f"{there} of {_need(world)} answer on {active}" if there < _need(world) and _counts(world, active) else ""
 
 
 def nothing_bad_is_promoted(world: World) -> str:

@@ -116,7 +116,7 @@ class World:
             self.intents[entry.data["token"]] = entry
         invariants.check(invariants.AT_AN_ENTRY, self, entry, process)
         self.journal.add(entry)
-        if entry.kind == "closed" and entry.step == "rolled_back" and self.plan and not self.people.edit_stands:
+        if (entry.kind, entry.step) == ("done", "back:hold") and self.plan and not self.people.edit_stands:
             self.settled_on = self.plan.original
         invariants.check(invariants.AT_ANY_TIME, self)
 
@@ -212,8 +212,9 @@ class World:
 
     def drive(self) -> None:
         """Let time pass until no rollout is open; a person comes when nothing moves any more."""
-        while rows := self.store.rollouts(SERVICE.name, open_only=True):
+        while self.store.rollouts(SERVICE.name, open_only=True):
             self.people_move()
+            rows = self.store.rollouts(SERVICE.name)
             due = min(rows[0].due_at, self._agenda[0][0] if self._agenda else NEVER)
             if due >= NEVER:
                 self.rescue.person_comes()

@@ -1,0 +1,202 @@
+"""Each rule that the program keeps, switched off, with runs that have to show it: a check that cannot fail proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from rollout import decide, run
+from rollout.decide import Readiness
+from rollout.engine import job
+from rollout.journal import Journal
+from rollout.run import Run
+from rollout.store import Store
+from tests.simulation.exhaustive import STORIES, Case, baseline, world_of
+from tests.simulation.exhaustive import run as run_case
+from tests.simulation.people import Emergency, on_call
+from tests.simulation.scene import SERVICE
+from tests.simulation.world import Outcome, World, simulate
+
+Runs = Callable[[], Iterator[Outcome]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is replaced by what, the runs that show it, and the invariants of which one has to fall."""
+
+    owner: Any
+    name: str
+    instead: Any
+    runs: Runs
+    caught_by: tuple[str, ...]
+
+
+@contextmanager
+def without(rule: Rule) -> Iterator[None]:
+    """The program without that rule."""
+    before = getattr(rule.owner, rule.name)
+    setattr(rule.owner, rule.name, rule.instead)
+    try:
+        yield
+    finally:
+        setattr(rule.owner, rule.name, before)
+
+
+def calls(story: str, label: str) -> list[int]:
+    return [number for number, (_, made) in enumerate(baseline(story).calls) if made == label]
+
+
+def one_case_at(story: str, label: str, what: str) -> Runs:
+    return lambda: (run_case(Case(story, number, what)) for number in calls(story, label))
+
+
+def undisturbed(story: str) -> Runs:
+    return lambda: iter([simulate(world_of(STORIES[story]))])
+
+
+def late_swap_then_on_call() -> Iterator[Outcome]:
+    """A forward swap hangs; on-call turns back; the swap lands later, within its time-out."""
+    story = "bad under traffic, no compare-and-set, cut"
+    for number in calls(story, "traffic.set_weights"):
+        for late_s in (1.0, 3.0, 4.9):
+            world = world_of(STORIES[story])
+            world.boundary.faults[number], world.boundary.late_s = "late", late_s
+            world.boundary.before[number + 1] = lambda world=world: on_call(world)  # type: ignore[misc]
+            yield simulate(world)
+
+
+def original_lost_then_on_call() -> Iterator[Outcome]:
+    """The original loses its machines while traffic is shared; on-call asks to roll back before they are replaced."""
+    world = world_of(STORIES["good"])
+
+    def lose() -> None:
+        world.people.losses_until, world.people.halts_expected = world.clock.now() + 10.0, True
+        world.cloud.kill(SERVICE, "blue", world.scene.capacity)
+
+    world.later(15.0, lose)
+    world.later(17.0, lambda: on_call(world))
+    yield simulate(world)
+
+
+def balancer_forgets() -> Iterator[Outcome]:
+    """The balancer says unknown of every target of the replacement from the settling on."""
+    world = world_of(STORIES["good"])
+    world.later(6.0, lambda: world.cloud.switches.health_lies.update({"shop/green": "unknown"}))
+    yield simulate(world)
+
+
+def emergency_at_the_end() -> Iterator[Outcome]:
+    """The emergency path at every call of the last part of a rollout."""
+    count = len(baseline("good").calls)
+    return (run_case(Case("good", number, "emergency")) for number in range(count - 60, count))
+
+
+# ---- what replaces the rules --------------------------------------------------------------------------------------------
+
+
+def _no_guard(self: Run) -> Any:
+    return self.provider.traffic.route(self.service)
+
+
+def _no_hold(self: Run, step: str, wanted: Any, put_back: Any, until_at: float) -> None:
+    if not self._recall(step):
+        self._note("done", step, {"value": dict(wanted)})
+
+
+_rest, _note, _finding, _until = Run.rest, Run._note, run.finding_of, Run.until
+
+
+def _no_quiet(self: Run, step: str, until_at: float, **more: Any) -> None:
+    _rest(self, step, 0.0 if step == "quiet" else until_at, **more)
+
+
+def _no_intent(self: Run, kind: str, *rest: Any, **more: Any) -> Any:
+    return None if kind == "intended" else _note(self, kind, *rest, **more)
+
+
+def _always_ready(*_: Any) -> Readiness:
+    return Readiness(True, "nobody looked", {"blue": 0, "green": 0})
+
+
+def _unknown_is_a_pass(asked: Any) -> Any:
+    found = _finding(asked)
+    return "pass" if found == "unknown" else found
+
+
+def _everything_passes(rule: Any, state: Any, *_: Any) -> Any:
+    return state, "passed", "nobody judged"
+
+
+def _no_waiting(self: Run, step: str, fact: Any, **_: Any) -> None:
+    if not self._recall(step):
+        self._end(step, "met", seen="nobody looked")
+
+
+def _edit_or_emergency() -> Iterator[Outcome]:
+    return chain(
+        one_case_at("good", "traffic.route", "edit, then abort")(),
+        one_case_at("good", "traffic.route", "emergency")(),
+    )
+
+
+RULES: Mapping[str, Rule] = {
+    "route and mark are read before every write": Rule(
+        *(Run, "guard", _no_guard, _edit_or_emergency),
+        ("a_mark_is_obeyed", "no_write_begins_over_a_persons_edit", "put_back_stays_put_back"),
+    ),
+    "a rollback reads back until T has passed": Rule(
+        Run, "hold", _no_hold, late_swap_then_on_call, ("put_back_stays_put_back",)
+    ),
+    "the emergency path heeds valid_until": Rule(
+        *(Emergency, "heeds_valid_until", False, emergency_at_the_end),
+        ("a_side_with_traffic_has_its_capacity", "ends_within_a_bound", "halts_only_when_it_must"),
+    ),
+    "retire waits for a quiet time": Rule(
+        Run, "rest", _no_quiet, undisturbed("good"), ("the_original_is_not_given_up_early",)
+    ),
+    "the original's health is read before the decision": Rule(
+        *(decide, "original_can_serve", _always_ready, original_lost_then_on_call),
+        ("turns_back_only_to_a_side_that_can_serve",),
+    ),
+    "the store checks the epoch": Rule(
+        Store,
+        "_check_epoch",
+        lambda *_: None,
+        one_case_at("good", "store.append", "frozen"),
+        ("only_the_owner_records",),
+    ),
+    "unknown blocks": Rule(run, "finding_of", _unknown_is_a_pass, balancer_forgets, ("unknown_never_passes",)),
+    "a repeat carries the same token": Rule(
+        *(Journal, "open_intent", lambda *_: None, one_case_at("good", "compute.mirror", "reply lost")),
+        ("nothing_takes_effect_twice",),
+    ),
+    "intents come first": Rule(Run, "_note", _no_intent, undisturbed("good"), ("intent_comes_first",)),
+    "after the decision only the way back is told": Rule(
+        *(job, "roll_back", job.roll_out, undisturbed("on-call while warm")),
+        ("nothing_goes_forward_after_turning_back", "halts_only_when_it_must", "the_original_is_not_given_up_early"),
+    ),
+    "gates judge": Rule(
+        *(run, "judge", _everything_passes, undisturbed("bad under traffic")),
+        ("nothing_bad_is_promoted", "unknown_never_passes"),
+    ),
+    "a swap is awaited": Rule(
+        Run, "until", _no_waiting, undisturbed("good"), ("declared_is_observed_before_moving_on",)
+    ),
+}
+
+
+def caught(rule: Rule) -> str:
+    """The first invariant that falls without the rule; empty when none does."""
+    with without(rule):
+        return next((found.violation.name for found in rule.runs() if found.violation), "")
+
+
+def world_is_sound(runs: Runs) -> str:
+    """With all rules the same runs hold every invariant."""
+    return next((str(found.violation) for found in runs() if found.violation), "")
+
+
+__all__ = ["RULES", "Rule", "World", "caught", "world_is_sound"]
