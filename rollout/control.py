@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,10 @@ from rollout.wiring import Installation
 
 class NothingToDo(Exception):
     """The service runs that image already."""
+
+
+class NotApprovable(Exception):
+    """This approval would mean nothing."""
 
 
 class UnknownRollout(Exception):
@@ -113,7 +118,7 @@ def start(
     if saved:
         raise_if_stale(saved, plan)
         plan = saved
-    raise_if_unsafe(plan, store.denials(name))
+    raise_if_unsafe(plan, denials(installation, name))
     if changes_nothing(plan):
         raise NothingToDo(f"{name} runs {plan.patch.reference} already on {plan.original}")
     row = store.open_rollout(
@@ -127,6 +132,12 @@ def start(
         key=key,
     )
     return Started(row, False)
+
+
+def denials(installation: Installation, name: str) -> Mapping[str, str]:
+    """Image → why it is denied: for this service, or for all once it failed on enough of them."""
+    limit = installation.fleet.policy.deny_after_services
+    return {**installation.store.denied_everywhere(limit), **installation.store.denials(name)}
 
 
 def new_id(service: str, now: float) -> str:
@@ -177,7 +188,11 @@ def resume(installation: Installation, row: Row, actor: str) -> None:
 
 
 def approve(installation: Installation, row: Row, actor: str) -> None:
-    """One person's word to go on, bound to the plan's hash."""
+    """A second person's word to go on, bound to the plan's hash; NotApprovable for the one who asked."""
+    if row.outcome != "waiting_approval":
+        raise NotApprovable(f"{row.id} does not wait for approval ({row.outcome}, {row.phase})")
+    if actor == row.actor:
+        raise NotApprovable(f"{row.id} was started by {actor}: somebody else has to approve it")
     _write(installation, row, "approved", {"by": actor, "plan_hash": row.plan_hash})
 
 

@@ -362,7 +362,10 @@ class Run:
         raise NotYet(f"{step} until {until_at:.0f}", min(until_at, self.clock.now() + LOOK_S))
 
     def hold(self, step: str, wanted: Weights, put_back: Callable[[str], Act], until_at: float) -> None:
-        """Read the route back until `until_at`; a late write of ours is put right, a stranger's halts."""
+        """Read the route back until `until_at`; a late write of ours is put right, a stranger's halts.
+
+        What was put right is watched again for as long: clients may follow the late write for a moment.
+        """
         again = [known for known in self.journal.recorded_steps() if known.startswith(f"{step}:again:")]
         self._visited.update(again)
         if self._recall(step):
@@ -370,6 +373,8 @@ class Run:
         if dict(self.guard().weights) != dict(wanted):
             self.once(put_back(f"{step}:again:{len(again) + 1}"))
         now = self.clock.now()
+        put_right = [entry.at for entry in self.journal.entries if entry.step.startswith(f"{step}:again:")]
+        until_at = max(until_at, *(at + self.provider.write_timeout_s for at in put_right[-1:]), 0.0)
         if now < until_at:
             raise NotYet(f"{step}: reading the route back", min(until_at, now + 0.5))
         self._note("done", step, {"value": dict(wanted)})

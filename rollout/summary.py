@@ -10,7 +10,6 @@ from rollout.journal import Entry, Journal
 from rollout.phases import can_turn_back
 from rollout.store import Row
 
-
 LEDGER = {"fixed", "remaining", "introduced", "unknown"}
 """The parts by which a check's evidence is known to be a ledger of advisories."""
 
@@ -53,9 +52,10 @@ def summarise(row: Row, entries: list[Entry], *, now: float, route: Mapping[str,
 
 def last_route(journal: Journal) -> dict[str, int] | None:
     """The route that was last known to be declared."""
-    known = [entry for entry, _ in journal.intended_routes() if journal.record(entry.step)]
-    if known:
-        return dict(known[-1].data["args"]["weights"])
+    for entry in reversed(journal.entries):
+        value = entry.data.get("value") if entry.kind == "done" else None
+        if isinstance(value, Mapping) and "weights" in value:
+            return dict(value["weights"])
     captured = journal.value("capture")
     return dict(captured["route"]["weights"]) if captured else None
 
@@ -82,7 +82,7 @@ def advisories(journal: Journal) -> dict[str, Any] | None:
     """The ledger of the latest look at vulnerabilities; None before there was one."""
     for entry in reversed(journal.entries):
         for verdict in entry.data.get("verdicts", ()):
-            if LEDGER <= set(verdict["evidence"]):
+            if set(verdict["evidence"]) >= LEDGER:
                 return dict(verdict["evidence"])
     return None
 

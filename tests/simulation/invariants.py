@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from providers.base import SLOTS, Slot, other
-from providers.memory import views
+from providers.memory import balancer, views
 from providers.memory.model import Mutation
 from rollout.journal import GENESIS, Entry, first_broken_link, next_entry
 
@@ -221,8 +221,11 @@ def turns_back_only_to_a_side_that_can_serve(world: World, entry: Entry, process
     original = world.plan.original
     if world.svc.weights[original] == 100 or entry.data["route"] is None:
         return ""
-    here, there = (views.answering_count(world.svc, slot) for slot in (original, other(original)))
-    return f"{here} answer on {original}, {there} beside" if here == 0 or here < min(there, _need(world)) else ""
+    here, there = (balancer.target_health(world.cloud, world.svc, slot) for slot in (original, other(original)))
+    if here.unknown and not here.unhealthy:
+        return ""  # not judged: then the word of whoever turns back decides, and that it was seen healthy
+    worse = here.healthy == 0 or here.healthy < min(there.healthy, _need(world))
+    return f"{here.healthy} healthy on {original}, {there.healthy} beside" if worse else ""
 
 
 # ---- at the end -------------------------------------------------------------------------------------------------------

@@ -164,6 +164,8 @@ class Rescue:
 
     def _resume(self) -> None:
         world = self.world
+        world.clock.sleep(5.0)  # a look at the dashboards
+        world.cloud.catch_up()
         world.tell("person", "resume")
         data = {"actor": "person", "reason": "looked at it"}
         world.store.decide(world.rollout, world.journal.head, "resumed", data, world.clock.now(), outcome="running")

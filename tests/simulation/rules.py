@@ -17,7 +17,6 @@ from rollout.store import Store
 from tests.simulation.exhaustive import STORIES, Case, baseline, world_of
 from tests.simulation.exhaustive import run as run_case
 from tests.simulation.people import Emergency, on_call
-from tests.simulation.scene import SERVICE
 from tests.simulation.world import Outcome, World, simulate
 
 Runs = Callable[[], Iterator[Outcome]]
@@ -68,16 +67,14 @@ def late_swap_then_on_call() -> Iterator[Outcome]:
             yield simulate(world)
 
 
-def original_lost_then_on_call() -> Iterator[Outcome]:
-    """The original loses its machines while traffic is shared; on-call asks to roll back before they are replaced."""
+def original_sick_then_on_call() -> Iterator[Outcome]:
+    """The balancer calls the original unhealthy for a while; on-call asks to roll back meanwhile."""
     world = world_of(STORIES["good"])
-
-    def lose() -> None:
-        world.people.losses_until, world.people.halts_expected = world.clock.now() + 10.0, True
-        world.cloud.kill(SERVICE, "blue", world.scene.capacity)
-
-    world.later(15.0, lose)
-    world.later(17.0, lambda: on_call(world))
+    lies = world.cloud.switches.health_lies
+    world.people.halts_expected = True
+    world.later(15.0, lambda: lies.update({"shop/blue": "unhealthy"}))
+    world.later(15.5, lambda: on_call(world))
+    world.later(30.0, lies.clear)
     yield simulate(world)
 
 
@@ -158,7 +155,7 @@ RULES: Mapping[str, Rule] = {
         Run, "rest", _no_quiet, undisturbed("good"), ("the_original_is_not_given_up_early",)
     ),
     "the original's health is read before the decision": Rule(
-        *(decide, "original_can_serve", _always_ready, original_lost_then_on_call),
+        *(decide, "original_can_serve", _always_ready, original_sick_then_on_call),
         ("turns_back_only_to_a_side_that_can_serve",),
     ),
     "the store checks the epoch": Rule(

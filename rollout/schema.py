@@ -1,0 +1,26 @@
+"""The store's tables, as numbered migrations; a released one never changes."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE services (
+        name TEXT PRIMARY KEY, epoch INTEGER NOT NULL DEFAULT 0, holder TEXT, lease_expires_at REAL);
+    CREATE TABLE rollouts (
+        id TEXT PRIMARY KEY, service TEXT NOT NULL, key TEXT, plan TEXT NOT NULL, plan_hash TEXT NOT NULL,
+        actor TEXT NOT NULL, reason TEXT NOT NULL, opened_at REAL NOT NULL, phase TEXT NOT NULL,
+        outcome TEXT NOT NULL, closed_at REAL, head_seq INTEGER NOT NULL, head_hash TEXT NOT NULL,
+        due_at REAL NOT NULL);
+    CREATE UNIQUE INDEX claims ON rollouts (service) WHERE closed_at IS NULL;
+    CREATE UNIQUE INDEX keys ON rollouts (service, key) WHERE key IS NOT NULL;
+    CREATE INDEX due ON rollouts (due_at) WHERE closed_at IS NULL;
+    CREATE TABLE journal (
+        rollout TEXT NOT NULL REFERENCES rollouts, seq INTEGER NOT NULL, at REAL NOT NULL, epoch INTEGER NOT NULL,
+        kind TEXT NOT NULL, step TEXT NOT NULL, data TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL,
+        PRIMARY KEY (rollout, seq)) WITHOUT ROWID;
+    CREATE TABLE waits (
+        rollout TEXT PRIMARY KEY REFERENCES rollouts, step TEXT NOT NULL, started_at REAL NOT NULL,
+        deadline_at REAL, due_at REAL NOT NULL, state TEXT NOT NULL);
+    CREATE TABLE denials (
+        service TEXT NOT NULL, image TEXT NOT NULL, reason TEXT NOT NULL, rollout TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (service, image));
+    """,
+)
