@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +13,9 @@ from rollout import exits
 from rollout.commands import keep, look, run
 from rollout.commands.options import Config, Usage
 from rollout.render import Screen
-from rollout.state_dir import StateUnreadable
-from rollout.store import Claimed, StoreError
-from rollout.wiring import UnknownService
+
+if TYPE_CHECKING:
+    from rollout.store import Claimed
 
 app = typer.Typer(
     name="rollout",
@@ -86,6 +86,9 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
     from rollout.decide import CannotTurnBack
     from rollout.follow import LeftAtOnce
     from rollout.plan import StalePlan, UnsafePlan
+    from rollout.state_dir import StateUnreadable
+    from rollout.store import Claimed, StoreError
+    from rollout.wiring import UnknownService
 
     settings = sys.modules.get("rollout.settings")
 

@@ -7,11 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rollout.journal import Entry
-from rollout.store import LeaseHeld, Wait
-from rollout.telling import sentence, shares, waiting
+if TYPE_CHECKING:
+    from rollout.journal import Entry
+    from rollout.store import LeaseHeld, Wait
 
 _MARKS = {"failed": "31", "turning back": "33", "halted": "31", "interrupted": "33", "traffic:": "36", "promoted": "32"}
 
@@ -49,6 +49,8 @@ class Screen:
     # The stream of a rollout that is driven or watched
 
     def entry(self, entry: Entry) -> None:
+        from rollout.telling import sentence
+
         told = sentence(entry)
         if self.as_json:
             self.event(entry.kind, id=entry.rollout, seq=entry.seq, at=entry.at, step=entry.step, text=told)
@@ -59,6 +61,8 @@ class Screen:
         """On a terminal the last line shows what is waited for; elsewhere a line each time the wait is another."""
         if self.quiet or self.as_json:
             return
+        from rollout.telling import waiting
+
         text = waiting(wait, time.time())
         if self._live:
             self._clear()
@@ -96,6 +100,8 @@ def _columns() -> int:
 
 def standing(summary: Mapping[str, Any]) -> str:
     """How one rollout stands, the most important line last."""
+    from rollout.telling import shares
+
     lines = [
         f"{summary['id']}  {summary['outcome']} ({summary['phase']})",
         f"  patch    {summary['patch']} onto {summary['replacement']}, beside {summary['original']}",

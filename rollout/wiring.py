@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from healthchecks.base import Subject, Verdict
-from providers.base import Clock, Context, Provider
 from rollout import state_dir
-from rollout.card import CardFolder
-from rollout.journal import canonical
-from rollout.plan import CheckSpec
-from rollout.store import Store
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # help and completion come through here: each part is imported when it is first needed
+    from healthchecks.base import Subject, Verdict
+    from providers.base import Clock, Context, Provider
+    from rollout.card import CardFolder
+    from rollout.plan import CheckSpec
     from rollout.run import Means
     from rollout.settings import Fleet, ServiceSettings
+    from rollout.store import Store
 
 
 class SystemClock:
@@ -43,7 +40,6 @@ class Installation:
         self.fleet_file = fleet_file
         self.clock: Clock = clock or SystemClock()
         self.state_dir = state_dir.state_dir_of(fleet_file)
-        self.cards = CardFolder(self.state_dir / "cards")
         self._fleet: Fleet | None = None
         self._store: Store | None = None
         self._providers: dict[str, Provider] = {}
@@ -59,12 +55,20 @@ class Installation:
         return self._fleet
 
     @property
+    def cards(self) -> CardFolder:
+        from rollout.card import CardFolder
+
+        return CardFolder(self.state_dir / "cards")
+
+    @property
     def store_path(self) -> Path:
         return state_dir.store_file_of(self.fleet_file)
 
     @property
     def store(self) -> Store:
         if self._store is None:
+            from rollout.store import Store
+
             self.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._store = Store(self.store_path)
         return self._store
@@ -81,6 +85,8 @@ class Installation:
 
     @property
     def context(self) -> Context:
+        from providers.base import Context
+
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Context(self.state_dir, self.fleet_file.absolute().parent, self.clock)
 
@@ -107,7 +113,10 @@ class Installation:
 
     def _check(self, spec: CheckSpec) -> tuple[Any, Any]:
         """The check's module and its options, as the plan has them."""
+        import json
+
         from healthchecks import registry
+        from rollout.journal import canonical
 
         key = canonical([spec.name, spec.options])
         if key not in self._options:
@@ -129,7 +138,3 @@ def adapter(name: str) -> Any:
 def thin_rollback(provider: str) -> Any:
     """The provider's emergency module: `read`, `put_back`, `set_mark`; standard library only."""
     return importlib.import_module(f"providers.{provider}.rollback")
-
-
-def service_options(settings: ServiceSettings) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], settings.options)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rollout import exits
 from rollout.commands.options import Config, Json, Usage, Which, complete_rollout, find_installation, live_summary
 from rollout.render import Screen, ledger_text, standing
-from rollout.store import Row
+
+if TYPE_CHECKING:
+    from rollout.store import Row
 
 commands = typer.Typer()
 journal = typer.Typer(help="The record of everything done.", no_args_is_help=True, rich_markup_mode=None)

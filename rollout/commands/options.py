@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rollout.state_dir import find_fleet_file
-from rollout.store import Row
-from rollout.summary import summarise
 from rollout.wiring import Installation, thin_rollback
+
+if TYPE_CHECKING:
+    from rollout.store import Row
 
 
 class Usage(Exception):
@@ -27,6 +28,7 @@ def find_installation(config: Path | None) -> Installation:
 
 def live_summary(installation: Installation, row: Row) -> dict[str, Any]:
     """How it stands, with traffic read live through the card where that is possible."""
+    from rollout.summary import summarise
     from rollout.telling import waiting
 
     store, now = installation.store, installation.clock.now()

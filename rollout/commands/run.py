@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,8 +25,10 @@ from rollout.commands.options import (
     live_summary,
 )
 from rollout.render import Screen, plan_text, standing
-from rollout.store import Row
-from rollout.wiring import Installation
+
+if TYPE_CHECKING:
+    from rollout.store import Row
+    from rollout.wiring import Installation
 
 commands = typer.Typer()
 

@@ -89,7 +89,7 @@ def test_a_start_time_the_kernel_hides_proves_nothing(monkeypatch: pytest.Monkey
 
 
 def test_a_process_the_kernel_does_not_list_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, child: subprocess.Popen[bytes]
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where /proc hides other users, a live controller is called gone because it is not listed."""
     holder = holder_of(child.pid)
@@ -105,8 +105,9 @@ def test_a_process_the_kernel_does_not_list_is_asked_for(
     def refused(pid: int, number: int) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(os, "kill", refused)
-    assert not is_provably_dead(holder)
+    with monkeypatch.context() as other_user:
+        other_user.setattr(os, "kill", refused)
+        assert not is_provably_dead(holder)
 
 
 def test_an_impossible_pid_is_dead() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,9 +15,10 @@ from rollout.engine import job
 from rollout.journal import Journal
 from rollout.run import Run
 from rollout.store import Store
-from tests.simulation.exhaustive import STORIES, Case, baseline, world_of
+from tests.simulation.exhaustive import STORIES, Case, Story, baseline, world_of
 from tests.simulation.exhaustive import run as run_case
 from tests.simulation.people import Emergency, on_call
+from tests.simulation.scene import Scene
 from tests.simulation.world import Outcome, World, simulate
 
 Runs = Callable[[], Iterator[Outcome]]
@@ -58,12 +60,13 @@ def undisturbed(story: str) -> Runs:
 
 def late_swap_then_on_call() -> Iterator[Outcome]:
     """A forward swap hangs; on-call turns back; the swap lands later, within its time-out."""
-    story = "bad under traffic, no compare-and-set, cut"
-    for number in calls(story, "traffic.set_weights"):
+    story = Story(Scene(cas=False))
+    swaps = [number for number, (_, made) in enumerate(baseline("good").calls) if made == "traffic.set_weights"]
+    for number in swaps:
         for late_s in (1.0, 3.0, 4.9):
-            world = world_of(STORIES[story])
+            world = world_of(story)
             world.boundary.faults[number], world.boundary.late_s = "late", late_s
-            world.boundary.before[number + 1] = lambda world=world: on_call(world)  # type: ignore[misc]
+            world.boundary.before[number + 1] = partial(on_call, world)
             yield simulate(world)
 
 

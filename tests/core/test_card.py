@@ -1,0 +1,102 @@
+"""The rollback card is whole or not there, and says when it cannot be read."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.card import Card, CardFolder, CardUnreadable
+
+CARD = Card(
+    rollout="shop-1",
+    service="shop",
+    provider="memory",
+    original="blue",
+    replacement="green",
+    target={"cloud": "memory-1", "service": "shop"},
+    capacity=2,
+    write_timeout_s=5.0,
+    app_version="1.0",
+    written_at=100.0,
+)
+
+
+@given(st.builds(Card, target=st.dictionaries(st.text(), st.text()), valid_until=st.none() | st.floats(0, 1e12)))
+def test_a_card_survives_being_written(card: Card) -> None:
+    """The way back leads to another place than the one that was captured."""
+    assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+
+
+def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """A rollback at night finds nothing."""
+    folder = CardFolder(tmp_path / "cards")
+    folder.write(CARD)
+    assert folder.read("shop") == CARD
+    assert folder.all() == [CARD]
+
+
+def test_a_service_without_a_card_has_none(tmp_path: Path) -> None:
+    """A new service ends the command with a traceback."""
+    folder = CardFolder(tmp_path / "cards")
+    assert folder.read("shop") is None
+    assert folder.all() == []
+
+
+def test_a_later_card_replaces_the_earlier(tmp_path: Path) -> None:
+    """Traffic goes back to the side of the rollout before the last."""
+    folder = CardFolder(tmp_path)
+    folder.write(CARD)
+    folder.write(replace(CARD, rollout="shop-2", original="green", replacement="blue"))
+    (found,) = folder.all()
+    assert (found.rollout, found.way_back) == ("shop-2", {"green": 100, "blue": 0})
+
+
+def test_a_crash_while_writing_leaves_the_earlier_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut at the wrong moment leaves half a card, and no way back."""
+    folder = CardFolder(tmp_path)
+    folder.write(CARD)
+
+    def dies(descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", dies)
+    with pytest.raises(OSError, match="no space"):
+        folder.write(replace(CARD, rollout="shop-2"))
+    assert folder.read("shop") == CARD
+    assert folder.all() == [CARD]  # what was written aside is not taken for a card
+
+
+def test_the_cards_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    """Anybody on the host can read, and prepare, where traffic goes back to."""
+    CardFolder(tmp_path / "cards").write(CARD)
+    assert (tmp_path / "cards").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"rollout": "x"}', '{"surprise": 1}', "\u0000"])
+def test_a_damaged_card_says_which_file_it_is(tmp_path: Path, text: str) -> None:
+    """The on-call engineer gets a traceback instead of the name of the broken file."""
+    (tmp_path / "shop.json").write_text(text)
+    with pytest.raises(CardUnreadable) as refused:
+        CardFolder(tmp_path).read("shop")
+    assert str(tmp_path / "shop.json") in str(refused.value)
+
+
+def test_a_card_that_is_not_text_says_so(tmp_path: Path) -> None:
+    """A damaged disk ends the rollback with a traceback."""
+    (tmp_path / "shop.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CardUnreadable):
+        CardFolder(tmp_path).read("shop")
+
+
+def test_a_person_can_read_a_card(tmp_path: Path) -> None:
+    """With nothing but a text viewer left, nobody sees where traffic has to go."""
+    folder = CardFolder(tmp_path)
+    folder.write(CARD)
+    text = folder.path("shop").read_text()
+    assert '"original": "blue"' in text and len(text.splitlines()) > 10

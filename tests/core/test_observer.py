@@ -1,0 +1,162 @@
+"""Facts are answered from what is seen; what cannot be read is unknown and never met."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.base import (
+    Counters,
+    Instance,
+    NotFound,
+    Provider,
+    Reading,
+    Route,
+    Service,
+    Slot,
+    TargetHealth,
+    Transient,
+)
+from rollout.observer import Answer, Fact, Sights
+from tests.core.scene import SHOP, World
+
+KINDS = ("running", "healthy", "routed", "drained", "gone")
+
+
+def host(id: str, state: Any = "running", image: str = "base-2", slot: Slot = "green", reason: str = "") -> Instance:
+    return Instance(id, slot, state, image, f"{id}:80", reason)
+
+
+def answer(
+    fact: Fact,
+    instances: Sequence[Instance] = (),
+    *,
+    green: TargetHealth = TargetHealth(),  # noqa: B008 - frozen
+    weights: dict[Slot, int] | None = None,
+    in_flight: int = 0,
+) -> Answer:
+    """What is said of the fact when exactly this is seen."""
+    reading = Reading(
+        Route(weights or {"blue": 100, "green": 0}, "r1"),
+        {"blue": TargetHealth(2), "green": green},
+        {"blue": Counters(), "green": Counters(in_flight=in_flight)},
+        "c1",
+        0.0,
+    )
+    provider: Any = SimpleNamespace(
+        compute=SimpleNamespace(observe=lambda services: {"shop": instances}),
+        traffic=SimpleNamespace(observe=lambda services: {"shop": reading}),
+    )
+    return Sights(provider, [SHOP]).answer("shop", fact)
+
+
+RUNNING = Fact("running", "green", 2, "base-2")
+HEALTHY = Fact("healthy", "green", 2)
+
+
+@pytest.mark.parametrize(
+    ("instances", "state"),
+    [
+        ([host("a"), host("b")], "met"),
+        ([host("a"), host("b"), host("c", "starting")], "met"),
+        ([host("a")], "not_yet"),
+        ([], "not_yet"),
+        ([host("a"), host("b", "starting")], "not_yet"),
+        ([host("a"), host("b", "failed"), host("c", "starting")], "not_yet"),
+        ([host("a"), host("b", "failed", reason="no capacity")], "failed"),
+        ([host("a"), host("b", image="base-1")], "failed"),
+        ([host("a"), host("b", slot="blue", image="base-1")], "not_yet"),
+    ],
+)
+def test_running_counts_only_the_planned_image_on_that_side(instances: list[Instance], state: str) -> None:
+    """A mirror that runs something else, or too little of it, is taken for complete."""
+    assert answer(RUNNING, instances).state == state
+
+
+def test_a_failed_launch_says_why() -> None:
+    """A person is told that it failed, and not that the cloud had no capacity."""
+    assert "b: no capacity" in answer(RUNNING, [host("a"), host("b", "failed", reason="no capacity")]).seen
+
+
+@pytest.mark.parametrize(
+    ("targets", "state"),
+    [
+        (TargetHealth(2), "met"),
+        (TargetHealth(3), "met"),
+        (TargetHealth(1), "not_yet"),
+        (TargetHealth(2, 1, 0, ("answered 503",)), "not_yet"),
+        (TargetHealth(2, 0, 1), "not_yet"),
+        (TargetHealth(), "not_yet"),
+    ],
+)
+def test_healthy_means_enough_and_none_in_doubt(targets: TargetHealth, state: str) -> None:
+    """Traffic goes to a side of which one target is broken or not judged yet."""
+    assert answer(HEALTHY, green=targets).state == state
+
+
+def test_routed_means_exactly_these_weights() -> None:
+    """The next step begins while clients still follow the one before."""
+    fact = Fact("routed", weights={"blue": 50, "green": 50})
+    assert answer(fact, weights={"blue": 50, "green": 50}).state == "met"
+    assert answer(fact, weights={"blue": 51, "green": 49}).state == "not_yet"
+
+
+def test_drained_means_nothing_in_flight() -> None:
+    """Requests are broken off when a side is given up."""
+    assert answer(Fact("drained", "green")).state == "met"
+    assert answer(Fact("drained", "green"), in_flight=1).state == "not_yet"
+
+
+def test_gone_does_not_wait_for_failed_instances() -> None:
+    """A rollback waits for an instance that will never go."""
+    fact = Fact("gone", "green")
+    assert answer(fact, [host("a", slot="blue")]).state == "met"
+    assert answer(fact, [host("a", "failed")]).state == "met"
+    assert answer(fact, [host("a", "starting")]).state == "not_yet"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("error", [Transient("timeout"), NotFound("who?"), KeyError("shop")])
+def test_what_cannot_be_read_is_unknown(world: World, kind: str, error: Exception) -> None:
+    """A balancer that does not answer counts as one where all is well."""
+
+    def fails(services: Sequence[Service]) -> Any:
+        raise error
+
+    blind: Any = SimpleNamespace(observe=fails)
+    provider: Provider = replace(world.provider, compute=blind, traffic=blind)
+    seen = Sights(provider, [SHOP]).answer("shop", Fact(kind, "green", 1))
+    assert seen.state == "unknown" and type(error).__name__ in seen.seen
+
+
+def test_a_service_that_is_not_in_the_answer_is_unknown(world: World) -> None:
+    """A service that was removed meanwhile counts as drained and gone."""
+    assert Sights(world.provider, []).answer("shop", Fact("gone", "green")).state == "unknown"
+    assert Sights(world.provider, []).answer("shop", Fact("drained", "green")).state == "unknown"
+
+
+def test_each_kind_of_read_is_made_once_and_only_when_needed(world: World) -> None:
+    """A fleet of services is throttled by its own questions."""
+    sights = Sights(world.provider, [SHOP])
+    for _ in range(3):
+        sights.answer("shop", Fact("gone", "green"))
+    assert world.cloud.calls.reads["compute.observe"] == 1
+    assert world.cloud.calls.reads["traffic.observe"] == 0
+    for kind in ("drained", "healthy", "routed"):
+        sights.answer("shop", Fact(kind, "green"))
+    assert world.cloud.calls.reads["traffic.observe"] == 1
+
+
+@given(st.sampled_from(KINDS), st.integers(0, 9), st.text(max_size=5))
+def test_a_fact_is_plain_data_and_can_be_told(kind: str, count: int, image: str) -> None:
+    """A waiting rollout cannot be stored, or nobody can see what it waits for."""
+    fact = Fact(kind, "green", count, image, {"blue": 1, "green": 99})
+    assert Fact(**json.loads(json.dumps(fact.to_json()))) == fact
+    assert str(fact)
