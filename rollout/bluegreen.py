@@ -98,9 +98,9 @@ def roll_back(run: Run) -> None:
         run.once(acts.pin(run, "back:unpin", original, acts.captured(run, original).floor))
     if run.journal.decision and run.journal.decision.data["deny"]:
         run.once(acts.deny_image(run, "back:deny"))
-    run.once(acts.clear_mark(run, "back:clear-mark"))
     if run.did("card"):
-        run.once(acts.write_card(run, "back:card", closed="rolled_back"))
+        run.once(acts.write_card(run, "back:card", closed="rolled_back"))  # first: no new mark after the old is cleared
+    run.once(acts.clear_mark(run, "back:clear-mark"))
     run.close("rolled_back", "aborted" if was_aborted(run) else "rolled_back")
 
 

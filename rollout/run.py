@@ -354,7 +354,7 @@ class Run:
         """Let time pass, looking at the route now and then: a hold mark turns back, a stranger's edit halts."""
         if self._recall(step):
             return
-        self._wait(step, None, {"for": f"time {until_at:.0f}", "until": until_at})
+        self._wait(step, None, {"for": "time", "until": until_at})
         self.guard()
         if unless() or self.clock.now() >= until_at:
             self._end(step, "over")

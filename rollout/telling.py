@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -99,6 +100,8 @@ _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
 
 def waiting(wait: Wait, now: float) -> str:
     """What a rollout waits for, what was last seen of it, and for how long still."""
+    if "until" in wait.state:
+        return f"{wait.step} until {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(wait.state['until']))}"
     wanted = wait.state.get("for") or f"gate {wait.state.get('gate', '')}"
     seen = wait.state.get("seen", "")
     left = f", {max(0.0, wait.deadline_at - now):.0f} s left" if wait.deadline_at else ""

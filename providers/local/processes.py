@@ -184,7 +184,8 @@ class Processes:
             how = "its process is gone (nobody saw how it ended)"
         else:
             how = f"exited with code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
-        return f"{how}: {tail}" if tail else how
+        said = tail.strip().rpartition("\n")[2]  # the last line names the error; the log has the rest
+        return f"{how}: {said}" if said else how
 
 
 def free_port(ports: range, used: set[int], start: int) -> int:

@@ -1,8 +1,8 @@
 """scripts/simulate: rollouts on virtual time. Exit code 0: every invariant held; 4: one did not; 2: usage.
 
-    scripts/simulate                 every call × everything that can happen there
-    scripts/simulate --seeds 500     runs drawn by lot
-    scripts/simulate --replay 17     one of them, told event by event
+scripts/simulate                 every call × everything that can happen there
+scripts/simulate --seeds 500     runs drawn by lot
+scripts/simulate --replay 17     one of them, told event by event
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def hash_of(hashes: Sequence[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("scripts/simulate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "scripts/simulate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, metavar="N", help="run the seeds 0 to N-1")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="begin with this seed instead of 0")
     parser.add_argument("--replay", metavar="SEED", help="tell one run event by event")

@@ -28,7 +28,7 @@ STORIES: Mapping[str, Story] = {
     "bad under traffic, no compare-and-set, cut": Story(Scene(images=("errors",), cas=False, on_rollback="cut")),
     "on-call while warm": Story(Scene(), calls_at=35.0),
 }
-ACTS: Mapping[str, Callable[[World], object]] = {
+ACTS: Mapping[str, Callable[[World], None]] = {
     "on-call": on_call,
     "emergency": lambda world: Emergency(world).begin(),
     "edit, then abort": edit_by_hand,

@@ -33,7 +33,7 @@ def check(functions: Sequence[Callable[..., str]], *about: Any) -> None:
             raise Violation(function.__name__, (function.__doc__ or "").split("\n")[0], what)
 
 
-# ---- at any time ------------------------------------------------------------------------------------------------------
+# ---- at any time ----------------------------------------------------------------------------------------------------
 
 
 def a_side_with_traffic_has_its_capacity(world: World) -> str:
@@ -64,7 +64,7 @@ def put_back_stays_put_back(world: World) -> str:
     return ""
 
 
-# ---- when a write begins ----------------------------------------------------------------------------------------------
+# ---- when a write begins --------------------------------------------------------------------------------------------
 
 
 def no_write_begins_under_a_stale_epoch(world: World, process: Process, label: str) -> str:
@@ -86,7 +86,7 @@ def no_write_begins_over_a_persons_edit(world: World, process: Process, label: s
     return ""
 
 
-# ---- at a mutation ----------------------------------------------------------------------------------------------------
+# ---- at a mutation --------------------------------------------------------------------------------------------------
 
 
 def intent_comes_first(world: World, mutation: Mutation) -> str:
@@ -139,7 +139,7 @@ def a_persons_edit_is_kept(world: World, mutation: Mutation) -> str:
     return ""
 
 
-# ---- at an entry ------------------------------------------------------------------------------------------------------
+# ---- at an entry ----------------------------------------------------------------------------------------------------
 
 
 def only_the_owner_records(world: World, entry: Entry, process: Process | None) -> str:
@@ -155,8 +155,14 @@ def the_chain_is_whole(world: World, entry: Entry, process: Process | None) -> s
     """Each entry follows the one before it and matches its own hash."""
     prev = world.journal.entries[-1].hash if world.journal.entries else GENESIS
     again = next_entry(
-        *(entry.rollout, world.journal.head + 1, prev),
-        **{"at": entry.at, "epoch": entry.epoch, "kind": entry.kind, "step": entry.step, "data": entry.data},
+        entry.rollout,
+        world.journal.head + 1,
+        prev,
+        at=entry.at,
+        epoch=entry.epoch,
+        kind=entry.kind,
+        step=entry.step,
+        data=entry.data,
     )
     return "" if (again.hash, again.seq) == (entry.hash, entry.seq) else f"entry {entry.seq} breaks the chain"
 
@@ -228,7 +234,7 @@ def turns_back_only_to_a_side_that_can_serve(world: World, entry: Entry, process
     return f"{here.healthy} healthy on {original}, {there.healthy} beside" if worse else ""
 
 
-# ---- at the end -------------------------------------------------------------------------------------------------------
+# ---- at the end -----------------------------------------------------------------------------------------------------
 
 
 def no_lease_and_no_claim_is_left(world: World) -> str:

@@ -55,16 +55,15 @@ def approve(world: World) -> None:
         world.person_recorded()
 
 
-def edit_by_hand(world: World) -> bool:
-    """A person moves traffic in the platform's own console; False when the platform would refuse."""
+def edit_by_hand(world: World) -> None:
+    """A person moves traffic in the platform's own console, where both sides can take it."""
     svc = world.svc
     if not all(side.attached for side in svc.slots.values()) or not all(world.cloud.healthy(SERVICE).values()):
-        return False
+        return
     world.tell("person", "edits the route by hand: blue 70, green 30")
     world.people.edited_at, world.people.edit_stands = len(world.boundary.made), True
     world.people.halts_expected, world.settled_on = True, None
     world.cloud.edit_by_hand(SERVICE, weights=weights_for(*HAND_WEIGHTS))
-    return True
 
 
 class Emergency:

@@ -1,4 +1,4 @@
-"""Each rule that the program keeps, switched off, with runs that have to show it: a check that cannot fail proves nothing."""
+"""Each rule that the program keeps, switched off, with runs that have to show it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from rollout import decide, run
+from rollout import bluegreen, decide, gate, run
 from rollout.decide import Readiness
 from rollout.engine import job
 from rollout.journal import Journal
@@ -94,7 +94,7 @@ def emergency_at_the_end() -> Iterator[Outcome]:
     return (run_case(Case("good", number, "emergency")) for number in range(count - 60, count))
 
 
-# ---- what replaces the rules --------------------------------------------------------------------------------------------
+# ---- what replaces the rules ----------------------------------------------------------------------------------------
 
 
 def _no_guard(self: Run) -> Any:
@@ -106,7 +106,7 @@ def _no_hold(self: Run, step: str, wanted: Any, put_back: Any, until_at: float) 
         self._note("done", step, {"value": dict(wanted)})
 
 
-_rest, _note, _finding, _until = Run.rest, Run._note, run.finding_of, Run.until
+_rest, _note, _finding, _until = Run.rest, Run._note, gate.finding_of, Run.until
 
 
 def _no_quiet(self: Run, step: str, until_at: float, **more: Any) -> None:
@@ -175,7 +175,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "intents come first": Rule(Run, "_note", _no_intent, undisturbed("good"), ("intent_comes_first",)),
     "after the decision only the way back is told": Rule(
-        *(job, "roll_back", job.roll_out, undisturbed("on-call while warm")),
+        *(job, "roll_back", bluegreen.roll_out, undisturbed("on-call while warm")),
         ("nothing_goes_forward_after_turning_back", "halts_only_when_it_must", "the_original_is_not_given_up_early"),
     ),
     "gates judge": Rule(

@@ -1,12 +1,12 @@
-"""What a simulated run begins with: the service, the patch, the configuration. Plain data, so that a seed can draw it."""
+"""What a simulated run begins with: service, patch, configuration. Plain data, so that a seed can draw it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from healthchecks.registry import ask_safely, load
 from healthchecks.base import Subject, Verdict
+from healthchecks.registry import ask_safely, load
 from providers.base import Provider, Service
 from providers.memory.cloud import SimCloud
 from providers.memory.model import ImageBehaviour, Settings

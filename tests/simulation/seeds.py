@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from providers.base import SLOTS
 from tests.simulation.boundary import FAULTS
 from tests.simulation.people import Emergency, approve, edit_by_hand, end_warm, on_call
 from tests.simulation.scene import IMAGES, SERVICE, Scene
@@ -52,17 +53,16 @@ def _faults(world: World, random: Random) -> None:
 
 
 def _lose_machines(world: World, random: Random) -> None:
-    slot = random.choice(["blue", "green"])
-    name = "blue" if slot == "blue" else "green"
-    if any(instance.state == "running" for instance in world.svc.slots[name].instances):  # type: ignore[index]
+    slot = random.choice(SLOTS)
+    if any(instance.state == "running" for instance in world.svc.slots[slot].instances):
         world.tell("platform", f"a machine of {slot} is lost")
         world.people.losses_until = world.clock.now() + 6.0
         world.people.halts_expected = True
-        world.cloud.kill(SERVICE, name)  # type: ignore[arg-type]
+        world.cloud.kill(SERVICE, slot)
 
 
 def _people(world: World, random: Random) -> None:
-    acts: list[Callable[[], object]] = [
+    acts: list[Callable[[], None]] = [
         lambda: on_call(world),
         lambda: on_call(world, "abort"),
         lambda: Emergency(world, random.randrange(1 << 16)).begin(),

@@ -38,7 +38,6 @@ class People:
     disturbed_at: int = -1
     halts_expected: bool = False
     losses_until: float = 0.0
-    cas_race: bool = False
 
 
 @dataclass
@@ -136,6 +135,9 @@ class World:
             if mutation.call.startswith(("emergency.", "by_hand")):
                 self.people.disturbed_at = len(self.boundary.made)
             invariants.check(invariants.AT_A_MUTATION, self, mutation)
+            if mutation.call == "traffic.set_weights" and self.people.edit_stands:
+                self.people.edit_stands = False  # the limit of a platform without compare-and-set
+                self.tell("person", "the edit was lost: it came between our read and our write")
         invariants.check(invariants.AT_ANY_TIME, self)
 
     # ---- processes ------------------------------------------------------------------------------------------------
