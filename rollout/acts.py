@@ -74,7 +74,10 @@ def write_card(run: Run, step: str = "card", *, valid_for_s: float | None = None
         return replace(card, valid_until=until, closed=closed).to_json()
 
     def do(intent: Intent) -> Mapping[str, Any]:
-        run.means.cards.write(Card.from_json(intent.args))
+        try:
+            run.means.cards.write(Card.from_json(intent.args))
+        except OSError as error:
+            raise Transient(f"the rollback card cannot be written: {error}") from error
         return dict(intent.args)
 
     return Act(step, "create", do, args)

@@ -73,7 +73,8 @@ def decide_roll_back(
     force: bool = False,
     evidence: Mapping[str, Any] | None = None,
 ) -> Readiness:
-    """Journal the decision; CannotTurnBack past the point of no return. A decision that stands is left as it is.
+    """Journal the decision; CannotTurnBack past the point of no return. A decision that stands is left as it is,
+    but a person's word lets a halted way back go on, over the route that is there now.
 
     When the original cannot serve, nothing is decided: the rollout is halted at its present weights, and the
     readiness that is returned says why (`go` False).
@@ -81,15 +82,16 @@ def decide_roll_back(
     plan = Plan.from_json(store.rollout(rollout).plan)
     for _ in range(TRIES):
         journal = Journal(store.entries(rollout))
-        if journal.decision or journal.closed:
+        by_person = kind in ("abort", "rollback", "interrupt")
+        goes_on = bool(journal.decision and journal.halt and by_person)
+        if journal.closed or (journal.decision and not goes_on):
             return Readiness(True, "it was decided already", None)
-        if not can_turn_back(journal.phase):
+        if not goes_on and not can_turn_back(journal.phase):
             raise CannotTurnBack(
                 f"{rollout} is {journal.phase}: its way back was given up; "
                 f"to go back now, start a rollout to the earlier image"
             )
         ready = original_can_serve(plan, journal, provider)
-        by_person = kind in ("abort", "rollback", "interrupt")
         data = {
             "kind": kind,
             "reason": reason,
@@ -103,7 +105,8 @@ def decide_roll_back(
         }
         try:
             if ready.go or force:
-                store.decide(rollout, journal.head, "roll_back_decided", data, at, outcome="running")
+                decided = "resumed" if goes_on else "roll_back_decided"
+                store.decide(rollout, journal.head, decided, data, at, outcome="running")
             else:
                 store.decide(rollout, journal.head, "halted", {**data, "wanted": "roll back"}, at, outcome="halted")
             return ready

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -67,13 +67,13 @@ class Follower:
         told_seq = row.head_seq if row.head_seq > 1 else 0  # a rollout that goes on does not tell its past again
         driver = Driver(self.rollout, means, this_process(), self.listener, told_seq)
         clock, began = self.installation.clock, self.installation.clock.now()
-        with self.interrupts.caught():
+        with self.interrupts.caught(), closing(driver):
             while True:
                 row = driver.tick()
                 if self.interrupts.count > self.interrupts.heeded:
                     self._heed(row)
                 if not driver.busy and (finished(row) or is_stuck(row)):
-                    return driver.tick(), exits.INTERRUPTED if self.interrupts.count else None
+                    return driver.look(), exits.INTERRUPTED if self.interrupts.count else None
                 if self.timeout_s is not None and clock.now() - began >= self.timeout_s:
                     return row, exits.APPROVAL_NEEDED if row.outcome == "waiting_approval" else exits.TIMED_OUT
                 clock.sleep(TICK_S)

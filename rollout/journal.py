@@ -142,6 +142,11 @@ class Journal:
             if entry.kind == "intended" and "weights" in entry.data["args"]
         ]
 
+    def routes_released_by_a_person(self) -> list[Mapping[str, int]]:
+        """The routes that were there when a person said: back to the original."""
+        said = (entry for entry in self.entries if entry.kind in ("roll_back_decided", "resumed"))
+        return [entry.data["route"] for entry in said if entry.data.get("by_person") and entry.data.get("route")]
+
     def last(self, kind: str) -> Entry | None:
         return next((entry for entry in reversed(self.entries) if entry.kind == kind), None)
 

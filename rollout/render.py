@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rollout.journal import Entry
-    from rollout.store import LeaseHeld, Wait
+    from rollout.lease import Holder
+    from rollout.store import Wait
 
 _MARKS = {"failed": "31", "turning back": "33", "halted": "31", "interrupted": "33", "traffic:": "36", "promoted": "32"}
 
@@ -59,11 +60,12 @@ class Screen:
 
     def wait(self, wait: Wait) -> None:
         """On a terminal the last line shows what is waited for; elsewhere a line each time the wait is another."""
-        if self.quiet or self.as_json:
-            return
         from rollout.telling import waiting
 
         text = waiting(wait, time.time())
+        if self.quiet or self.as_json:
+            self.event("looked", step=wait.step, seen=wait.state.get("seen"), text=None, waits=text)
+            return
         if self._live:
             self._clear()
             columns = _columns()
@@ -74,8 +76,8 @@ class Screen:
             self._shown_wait = wait.step
             self._write(f"          waiting: {text}")
 
-    def elsewhere(self, held: LeaseHeld) -> None:
-        text = f"{held.holder} drives it; watching"
+    def elsewhere(self, holder: Holder) -> None:
+        text = f"{holder} drives it; watching"
         if self._shown_wait != text:
             self._shown_wait = text
             self.say(f"          {text}")

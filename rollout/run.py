@@ -217,10 +217,12 @@ class Run:
             return []
         intended = self.journal.intended_routes()
         if self.turning_back:
-            decision = self.journal.decision
-            seen = decision.data["route"] if decision and decision.data.get("by_person") else None
             return _unique(
-                [captured["route"]["weights"], *(weights for _, weights in intended), *([seen] if seen else [])]
+                [
+                    captured["route"]["weights"],
+                    *(weights for _, weights in intended),
+                    *self.journal.routes_released_by_a_person(),
+                ]
             )
         done = [weights for entry, weights in intended if self.journal.record(entry.step)]
         in_flight = [weights for entry, weights in intended if not self.journal.record(entry.step)]

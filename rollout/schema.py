@@ -19,6 +19,8 @@ MIGRATIONS = (
     CREATE TABLE waits (
         rollout TEXT PRIMARY KEY REFERENCES rollouts, step TEXT NOT NULL, started_at REAL NOT NULL,
         deadline_at REAL, due_at REAL NOT NULL, state TEXT NOT NULL);
+    CREATE TABLE drivers (
+        rollout TEXT PRIMARY KEY REFERENCES rollouts, holder TEXT NOT NULL, seen_at REAL NOT NULL);
     CREATE TABLE denials (
         service TEXT NOT NULL, image TEXT NOT NULL, reason TEXT NOT NULL, rollout TEXT NOT NULL, at REAL NOT NULL,
         PRIMARY KEY (service, image));

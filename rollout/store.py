@@ -341,6 +341,25 @@ class Store:
             return None
         return Holder.from_json(json.loads(found[0][0])), found[0][1]
 
+    # Who drives: a courtesy to people and other drivers, never a fence
+
+    def note_driver(self, rollout: str, holder: Holder, at: float) -> None:
+        """This process tells the story of a rollout, job after job."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO drivers VALUES (?, ?, ?)", (rollout, canonical(holder.to_json()), at))
+
+    def driver(self, rollout: str, now: float) -> Holder | None:
+        """Who drives it now: somebody who was there within a lease's time and is not provably dead."""
+        found = self._all("SELECT holder, seen_at FROM drivers WHERE rollout = ?", rollout)
+        if not found or now - found[0][1] > LEASE_S:
+            return None
+        holder = Holder.from_json(json.loads(found[0][0]))
+        return None if is_provably_dead(holder) else holder
+
+    def leave_driver(self, rollout: str, holder: Holder) -> None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM drivers WHERE rollout = ? AND holder = ?", (rollout, canonical(holder.to_json())))
+
     # Denied images
 
     def deny(self, service: str, image: str, reason: str, rollout: str, at: float) -> None:

@@ -92,7 +92,7 @@ _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "roll_back_decided": lambda step, data: _decided(data),
     "warm_ended": lambda step, data: f"{data['by']} ended the warm time early",
     "halted": lambda step, data: f"halted, a person is needed: {data['reason']}",
-    "resumed": lambda step, data: f"{data['by']} let it go on",
+    "resumed": lambda step, data: f"{data.get('by') or data.get('actor')} let it go on",
     "approved": lambda step, data: f"{data['by']} approved",
     "closed": lambda step, data: f"closed: {data['outcome']}",
 }

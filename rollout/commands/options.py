@@ -39,9 +39,9 @@ def live_summary(installation: Installation, row: Row) -> dict[str, Any]:
         except Exception:
             route = None  # then it is told as last journalled, and said so
     summary = summarise(row, store.entries(row.id), now=now, route=route)
-    wait, lease = store.wait(row.id), store.lease(row.service)
+    wait, driver = store.wait(row.id), store.driver(row.id, now)
     summary["waits_for"] = waiting(wait, now) if wait and row.closed_at is None else None
-    summary["driven_by"] = str(lease[0]) if lease and lease[1] > now else None
+    summary["driven_by"] = str(driver) if driver and row.closed_at is None else None
     summary["journal"] = str(installation.store_path)
     return summary
 

@@ -14,7 +14,6 @@ from rollout.run import Means
 from rollout.store import Fenced, LeaseHeld, Row, Store, Wait
 
 TICK_S = 0.1
-WATCH_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Listener:
 
     entry: Callable[[Entry], None] = lambda entry: None
     wait: Callable[[Wait], None] = lambda wait: None
-    elsewhere: Callable[[LeaseHeld], None] = lambda held: None
+    elsewhere: Callable[[Holder], None] = lambda holder: None
 
 
 @dataclass
@@ -65,7 +64,10 @@ class Job:
 
 
 class Driver:
-    """Jobs for one rollout, one after the other, each when it is due. Entries after `told_seq` are told."""
+    """Jobs for one rollout, one after the other, each when it is due. Entries after `told_seq` are told.
+
+    Where another process drives already, this one watches, and takes over when that one has gone.
+    """
 
     def __init__(self, rollout: str, means: Means, holder: Holder, listener: Listener, told_seq: int = 0) -> None:
         self.rollout, self._means, self._holder, self._listener = rollout, means, holder, listener
@@ -74,31 +76,23 @@ class Driver:
         self._job: Job | None = None
         self._told_seq = told_seq
         self._told_wait: Wait | None = None
+        self._noted_at: float | None = None
 
     def tick(self) -> Row:
         """Begin or end a job if one is due, tell what is new, and return how the rollout stands."""
         if self._job and self._job.done.is_set():
-            self._end(self._job)
-        self._tell()
-        row = self._store.rollout(self.rollout)
-        if self._job is None and row.closed_at is None and row.due_at <= self._clock.now():
+            job, self._job = self._job, None
+            if job.error and not isinstance(job.error, LeaseHeld):
+                raise job.error
+        row = self.look()
+        now = self._clock.now()
+        if row.closed_at is None and self._is_ours(now) and self._job is None and row.due_at <= now:
             self._job = Job(self.rollout, self._means, self._holder)
             self._job.begin()
         return row
 
-    @property
-    def busy(self) -> bool:
-        return self._job is not None
-
-    def _end(self, job: Job) -> None:
-        self._job = None
-        if isinstance(job.error, LeaseHeld):
-            self._listener.elsewhere(job.error)
-            self._clock.sleep(min(WATCH_S, max(TICK_S, job.error.expires_in_s)))
-        elif job.error:
-            raise job.error
-
-    def _tell(self) -> None:
+    def look(self) -> Row:
+        """Tell what is new, and return how the rollout stands."""
         for entry in self._store.entries(self.rollout, self._told_seq):
             self._told_seq = entry.seq
             self._listener.entry(entry)
@@ -106,3 +100,23 @@ class Driver:
         if wait and wait != self._told_wait:
             self._told_wait = wait
             self._listener.wait(wait)
+        return self._store.rollout(self.rollout)
+
+    def close(self) -> None:
+        """This process drives no longer."""
+        if self._noted_at is not None:
+            self._store.leave_driver(self.rollout, self._holder)
+
+    @property
+    def busy(self) -> bool:
+        return self._job is not None
+
+    def _is_ours(self, now: float) -> bool:
+        present = self._store.driver(self.rollout, now)
+        if present not in (None, self._holder):
+            self._listener.elsewhere(present)
+            return False
+        if self._noted_at is None or now - self._noted_at >= HEARTBEAT_S:
+            self._store.note_driver(self.rollout, self._holder, now)
+            self._noted_at = now
+        return True

@@ -96,6 +96,12 @@ class World:
         epoch = self.store.take_lease("shop", holder, self.clock.now())
         return Run(ROLLOUT, self.plan, Journal(self.store.entries(ROLLOUT)), self.means, epoch)
 
+    def later(self, holder: Holder = HOLDER) -> Run:
+        """The same, with all recorded steps told again already."""
+        run = self.run(holder)
+        run._visited |= run.journal.recorded_steps()
+        return run
+
     def past_capture(self) -> Run:
         """A run whose original was captured, so that strangers' edits are noticed."""
         run = self.run()

@@ -97,7 +97,7 @@ def test_our_own_swap_in_flight_is_not_foreign(world: World) -> None:
     with pytest.raises(Dies):
         run.once(Act(swap.step, "set", swaps_and_dies, swap.args, swap.is_done))
     world.passes(6)
-    again = world.run()
+    again = world.later()
     assert again.guard().weights == {"blue": 50, "green": 50}
     assert again.once(acts.swap(again, "swap:1:50", {"blue": 50, "green": 50}))["already"] is True
 
@@ -157,7 +157,7 @@ def test_a_hold_reads_back_until_no_write_can_land_any_more(world: World) -> Non
     assert wait.value.due_at is not None and wait.value.due_at <= world.clock.now() + 0.5
     world.passes(6)
     hold(run, until)
-    hold(world.run(), until)
+    hold(world.later(), until)
     assert world.journal.value("back:hold") == {"blue": 100, "green": 0}
 
 
@@ -167,7 +167,7 @@ def test_a_late_write_of_ours_is_put_right_each_time(world: World) -> None:
     for _ in range(2):
         world.edit(100)  # what the crashed controller had sent off lands now
         with pytest.raises(NotYet):
-            hold(world.run(), until)
+            hold(world.later(), until)
         assert world.weights == {"blue": 100, "green": 0}
     assert {step for step in world.journal.recorded_steps() if ":again:" in step} == {
         "back:hold:again:1",

@@ -354,7 +354,7 @@ def test_a_rest_is_over_when_its_time_or_a_person_says_so(world: World) -> None:
     rests(world.run(), until)
     world.passes(100)
     world.run().rest("keep-warm", until)
-    world.run().rest("settle", world.clock.now() + 1e6, unless=lambda: True)
+    world.later().rest("settle", world.clock.now() + 1e6, unless=lambda: True)
     assert {"keep-warm", "settle"} <= world.journal.recorded_steps()
 
 

@@ -35,9 +35,11 @@ def on_call(world: World, kind: Any = "rollback") -> None:
     except CannotTurnBack as refused:
         world.tell("person", f"{kind}: refused: {refused}")
         return
-    world.people.edit_stands = False
     world.people.halts_expected |= not ready.go
+    before = world.journal.head
     world.person_recorded()
+    if world.journal.head > before and ready.go:
+        world.people.edit_stands = False
 
 
 def end_warm(world: World) -> None:
@@ -141,13 +143,13 @@ class Rescue:
             raise Violation("halts_only_when_it_must", "A single fault never needs a person.", why)
         if self.came > 6:
             raise Violation("ends_within_a_bound", "Every run ends.", "a person came six times in vain")
-        if world.people.edit_stands and not world.journal.decision and world.on_halt == "abort":
+        if world.people.edit_stands and world.on_halt == "abort":
             on_call(world, "abort")
-            if world.journal.decision:
-                return None
+            if not world.people.edit_stands:
+                return
         if world.people.edit_stands:
             self._undo_edit()
-        return self._resume()
+        self._resume()
 
     def _undo_edit(self) -> None:
         """Put the route where the rollout left it."""
