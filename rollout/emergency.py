@@ -64,7 +64,8 @@ def main(arguments: list[str]) -> tuple[int, list[str]]:
         card = choose(CardFolder(state_dir_of(fleet_file) / "cards"), asked.service)
         put_back(card, fleet_file, told, reason=asked.reason, drill=asked.drill, force=asked.force)
     except Refusal as refusal:
-        told.say(f"rollback refused: {refusal}", error=str(refusal))
+        how = "nothing to do" if refusal.code == exits.DONE else "rollback refused"
+        told.say(f"{how}: {refusal}", error=str(refusal))
         return told.end(refusal.code), []
     except (OSError, StateUnreadable, CardUnreadable) as error:
         told.say(f"rollback failed: {error}", error=str(error))

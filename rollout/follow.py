@@ -100,10 +100,14 @@ def is_promoted(row: Row) -> bool:
     return row.phase in PROMOTED
 
 
+def is_accepted(row: Row) -> bool:
+    return is_promoted(row) and row.outcome == "promoted"
+
+
 def is_closed(row: Row) -> bool:
     return row.closed_at is not None
 
 
 def finish_line(row: Row) -> Callable[[Row], bool]:
     """A forward rollout ends its command when it is promoted; one that is put back, when that is complete."""
-    return is_closed if row.phase in PROMOTED else lambda now: is_promoted(now) and now.outcome == "promoted"
+    return is_closed if row.phase in PROMOTED else is_accepted

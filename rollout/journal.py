@@ -95,16 +95,19 @@ class Journal:
         elif entry.kind == "halted":
             self.halt = entry
         elif entry.kind == "resumed":
-            self._resume()
+            self._resume(entry)
         elif entry.kind == "warm_ended":
             self.warm_ended = entry
         elif entry.kind == "closed":
             self.closed = entry
 
-    def _resume(self) -> None:
-        """A person said go on: what had failed may be tried again."""
+    def _resume(self, said: Entry) -> None:
+        """A person said go on: what had failed is tried again; after "back to the original", the whole way back."""
+        again = "back:" if said.data.get("by_person") else "\0"
         self.halt = None
-        self._records = {step: entry for step, entry in self._records.items() if not _failed(entry)}
+        self._records = {
+            step: entry for step, entry in self._records.items() if not _failed(entry) and not step.startswith(again)
+        }
 
     @property
     def head(self) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MARKS = {"failed": "31", "turning back": "33", "halted": "31", "interrupted": "33", "traffic:": "36", "promoted": "32"}
 
 
+PAGE_COLUMNS = 160  # of what is piped into a file or another program
 LEDGER_PARTS = ("fixed", "remaining", "introduced", "unknown")
 
 
@@ -142,10 +143,11 @@ def ledger_text(ledger: Mapping[str, Any]) -> str:
     for part in LEDGER_PARTS:
         for found in ledger[part]:
             table.add_row(part, *ledger_row(found))
-    console = Console(width=max(80, _columns()), no_color=not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR")))
+    width = max(80, _columns()) if sys.stdout.isatty() else PAGE_COLUMNS
+    console = Console(width=width, no_color=not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR")))
     with console.capture() as captured:
         console.print(table)
-    return captured.get().rstrip()
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def ledger_row(found: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -21,11 +21,7 @@ def summarise(row: Row, entries: list[Entry], *, now: float, route: Mapping[str,
     """
     journal, plan = Journal(entries), row.plan
     traffic = dict(route) if route is not None else last_route(journal)
-    card = journal.value("promote") or {}
-    valid_until = card.get("valid_until")
-    window = (
-        can_turn_back(row.phase) and journal.value("card") is not None and (valid_until is None or valid_until > now)
-    )
+    window = is_way_back_open(row, journal, now)
     return {
         "id": row.id,
         "service": row.service,
@@ -43,11 +39,19 @@ def summarise(row: Row, entries: list[Entry], *, now: float, route: Mapping[str,
         "actor": row.actor,
         "opened_at": row.opened_at,
         "closed_at": row.closed_at,
-        "way_back_until": valid_until if window else None,
+        "way_back_until": (journal.value("promote") or {}).get("valid_until") if window else None,
         "way_back": f"rollout rollback {row.service}" if window else None,
         "advisories": advisories(journal),
         "next": next_command(row),
     }
+
+
+def is_way_back_open(row: Row, journal: Journal, now: float) -> bool:
+    """Written, not used yet, and not past its end."""
+    if journal.decision or not can_turn_back(row.phase) or journal.value("card") is None:
+        return False
+    valid_until = (journal.value("promote") or {}).get("valid_until")
+    return valid_until is None or bool(valid_until > now)
 
 
 def last_route(journal: Journal) -> dict[str, int] | None:

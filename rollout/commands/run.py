@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +80,7 @@ def start(
     quiet: Quiet = False,
 ) -> None:
     """Patch a service: mirror, patch, prove, move traffic, watch, keep the old side warm."""
-    from rollout import control
+    from rollout import control, follow
 
     if image and plan:
         raise Usage("--image and --plan exclude each other: a saved plan says its image")
@@ -96,7 +97,7 @@ def start(
     screen.say(
         f"{started.row.id}: driven from here; nothing watches it when this command ends (Ctrl-C puts traffic back)"
     )
-    _follow(installation, started.row, screen, timeout)
+    _follow(installation, started.row, screen, timeout, finished=follow.is_accepted)
 
 
 def _saved_plan(path: Path) -> Any:
@@ -143,6 +144,7 @@ def _follow(
     *,
     to_end: bool = False,
     go_on: bool = False,
+    finished: Callable[[Row], bool] | None = None,
 ) -> None:
     """Drive until the command's end (or the rollout's), show the result, and exit with its code.
 
@@ -151,7 +153,7 @@ def _follow(
     from rollout import follow
 
     follower = follow.Follower(installation, row.id, _listener(screen), screen.say, this_person(), timeout)
-    now, code = follower.until(follow.is_closed if to_end else follow.finish_line(row))
+    now, code = follower.until(finished or (follow.is_closed if to_end else follow.finish_line(row)))
     if go_on and now.closed_at is not None and code is None:
         return
     summary = live_summary(installation, now)

@@ -133,6 +133,12 @@ def test_a_rollout_crashed_at_every_job_ends_the_same(world: World) -> None:
 # Outcomes of one job
 
 
+def watching(world: World) -> bool:
+    """Half of the traffic is on the replacement, and the live gate looks at it."""
+    wait = world.store.wait(ROLLOUT)
+    return wait is not None and wait.step == "live:1:50"
+
+
 def test_a_job_says_why_it_waits_and_until_when(world: World) -> None:
     """Nobody knows what the rollout is doing, or it is looked at too late."""
     advanced = world.job()
@@ -197,7 +203,7 @@ def test_a_journal_that_does_not_fit_the_story_halts(world: World) -> None:
 
 def test_a_strangers_edit_halts_and_waits_for_a_person(world: World) -> None:
     """A person's edit is overwritten, or the rollout goes on beside it."""
-    world.drive(phase_is("shifting"))
+    world.drive(watching)
     world.edit(33)
     row = world.drive()
     assert row.outcome == "halted" and row.due_at == NEVER and world.weights["green"] == 33
@@ -210,19 +216,18 @@ def resume(world: World) -> None:
 
 def test_a_halted_rollout_goes_on_when_a_person_says_so(world: World) -> None:
     """A halt can never be ended."""
-    world.drive(phase_is("shifting"))
-    before = world.weights
+    world.drive(watching)
     world.edit(33)
     world.drive()
     assert world.job().why == "halted"
-    world.edit(before["green"])
+    world.edit(50)
     resume(world)
     assert world.drive(phase_is("warm")).outcome == "promoted"
 
 
 def test_a_halted_rollout_obeys_a_mark(world: World) -> None:
     """The on-call engineer's rollback of a halted rollout is never finished."""
-    world.drive(phase_is("shifting"))
+    world.drive(watching)
     world.edit(33)
     world.drive()
     world.edit(0)

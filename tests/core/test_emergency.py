@@ -1,0 +1,499 @@
+"""The way back at night: it acts on the card alone, refuses in plain words, and says success only when it is true."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from rollout import emergency, entry, exits
+from rollout.card import Card, CardFolder
+from rollout.journal import Journal, first_broken_link
+from rollout.store import Fenced, Store
+from tests.core.scene import a_plan
+
+CARD = Card(
+    rollout="shop-1",
+    service="shop",
+    provider="toy",
+    original="blue",
+    replacement="green",
+    target={"balancer": "lb-1"},
+    capacity=2,
+    write_timeout_s=5.0,
+    app_version=None,
+    written_at=100.0,
+)
+BACK = {"blue": 100, "green": 0}
+
+
+class Toy(ModuleType):
+    """providers/toy/rollback.py: a balancer in memory. `late` are weights that land at a later look."""
+
+    def __init__(self) -> None:
+        super().__init__("providers.toy.rollback")
+        self.weights, self.healthy = {"blue": 0, "green": 100}, {"blue": 2, "green": 2}
+        self.calls, self.late = list[tuple[str, Any]](), dict[int, dict[str, int]]()
+        self.fails, self.looks, self.marks = dict[str, Exception](), 0, list[Any]()
+        self.stubborn = False
+
+    def _maybe_fail(self, call: str) -> None:
+        if call in self.fails:
+            raise self.fails[call]
+
+    def read(self, target: Any) -> dict[str, Any]:
+        self.looks += 1
+        self._maybe_fail("read" if self.looks == 1 else "read again")
+        self.weights = self.late.pop(self.looks, self.weights)
+        return {"weights": dict(self.weights), "healthy": self.healthy, "in_flight": {"green": 37}, "mark": None}
+
+    def put_back(self, target: Any, weights: dict[str, int], token: str) -> None:
+        self._maybe_fail("put_back" if not self.calls else "put_back again")
+        self.calls.append(("put_back", token))
+        if not self.stubborn:
+            self.weights = dict(weights)
+
+    def set_mark(self, target: Any, mark: Any, token: str) -> None:
+        self._maybe_fail("set_mark")
+        self.calls.append(("set_mark", token))
+        self.marks.append(mark)
+
+
+class FakeTime:
+    """Time that passes when the command sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        assert self.now < 2000, "the command never ends"
+
+
+class Night:
+    """A fleet of one service with a card, and the command that puts it back."""
+
+    def __init__(self, folder: Path, toy: Toy, clock: FakeTime, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.toy, self.clock, self._capsys = folder, toy, clock, capsys
+        self.fleet = folder / "fleet.yaml"
+        self.fleet.write_text("version: 1\nstate: state\n: this is: not even yaml [\n")
+        self.cards = CardFolder(folder / "state" / "cards")
+        self.cards.write(CARD)
+        self.path = folder / "state" / "rollout.db"
+        self.out, self.err, self.unfinished = "", "", list[str]()
+
+    def store(self) -> Store:
+        made = Store(self.path)
+        if not made.rollouts():
+            plan = a_plan()
+            made.open_rollout("shop-1", "shop", plan.to_json(), plan.hash, at=1.0, actor="me")
+        return made
+
+    def rollback(self, *arguments: str) -> int:
+        code, self.unfinished = emergency.main(["--config", str(self.fleet), "rollback", *arguments])
+        said = self._capsys.readouterr()
+        self.out, self.err = said.out, said.err
+        return code
+
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    def spooled(self) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text()) for path in (self.folder / "state" / "spool").glob("*.json")]
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Night]:
+    toy, clock = Toy(), FakeTime()
+    package = ModuleType("providers.toy")
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, "providers.toy", package)
+    monkeypatch.setitem(sys.modules, "providers.toy.rollback", toy)
+    monkeypatch.setattr(emergency, "time", clock)
+    yield Night(tmp_path, toy, clock, capsys)
+
+
+# What it does
+
+
+def test_traffic_goes_back_first_and_then_is_marked(night: Night) -> None:
+    """Users wait for paperwork, or the engine moves traffic forward again."""
+    night.store()
+    assert night.rollback("shop", "--reason", "checkout is slow") == exits.DONE
+    assert night.toy.weights == BACK
+    assert [call for call, _ in night.toy.calls] == ["put_back", "set_mark"]
+    (mark,) = night.toy.marks
+    assert (mark["rollout"], mark["active"], mark["reason"], mark["epoch"]) == ("shop-1", "blue", "checkout is slow", 1)
+
+
+def test_success_is_said_only_after_no_write_can_land_any_more(night: Night) -> None:
+    """The engineer goes back to bed, and a late write undoes it."""
+    night.store()
+    assert night.rollback("shop") == exits.DONE
+    assert night.clock.now - 1000.0 >= CARD.write_timeout_s
+    last = night.err.strip().splitlines()[-1]
+    assert "all new traffic is on blue" in last and "37 requests still on green" in last
+
+
+def test_a_late_write_is_put_right(night: Night) -> None:
+    """Traffic slips back to the bad side a second after it was put back."""
+    night.store()
+    night.toy.late = {3: {"blue": 50, "green": 50}, 6: {"blue": 0, "green": 100}}
+    assert night.rollback("shop") == exits.DONE
+    assert night.toy.weights == BACK
+    assert [call for call, _ in night.toy.calls] == ["put_back", "set_mark", "put_back", "put_back"]
+    assert len({token for _, token in night.toy.calls}) == 4
+
+
+def test_nobody_is_fought_for_ever(night: Night) -> None:
+    """The command hangs at night and says nothing, while somebody else moves traffic."""
+    night.store()
+    night.toy.stubborn = True
+    assert night.rollback("shop") == exits.PERSON_NEEDED
+    assert "traffic does not stay on blue: it is blue 0 %, green 100 %" in night.err
+
+
+def test_the_decision_is_journalled_and_fences_whoever_drives(night: Night) -> None:
+    """The engine goes on moving traffic forward, or nobody can see who put it back."""
+    store = night.store()
+    epoch = store.take_lease("shop", replace_holder(), 1.0)
+    assert night.rollback("shop", "--reason", "slow") == exits.DONE
+    with pytest.raises(Fenced):
+        store.append("shop-1", epoch, "intended", "swap", {}, 2.0)
+    journal = Journal(store.entries("shop-1"))
+    decision = journal.decision
+    assert decision is not None and first_broken_link(journal.entries) == ""
+    assert (decision.data["kind"], decision.data["reason"], decision.data["by_person"]) == ("rollback", "slow", True)
+    assert decision.data["route"] == {"blue": 0, "green": 100} and decision.data["deny"] is False
+
+
+def replace_holder() -> Any:
+    from tests.core.scene import HOLDER
+
+    return HOLDER
+
+
+def test_a_second_rollback_is_harmless(night: Night) -> None:
+    """Pressing twice makes two decisions, or an error."""
+    store = night.store()
+    assert night.rollback("shop") == night.rollback("shop") == exits.DONE
+    assert [entry.kind for entry in store.entries("shop-1")].count("roll_back_decided") == 1
+    assert night.toy.weights == BACK
+
+
+def test_a_journal_that_moves_meanwhile_is_read_again(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback fails because the engine wrote a line at that moment."""
+    store, real, moved = night.store(), Store.decide, list[int]()
+
+    def decide(self: Store, rollout: str, head: int, *rest: Any, **more: Any) -> Any:
+        if not moved:
+            moved.append(head)
+            self.append("shop-1", 0, "entered", "preparing", {}, 2.0)
+        return real(self, rollout, head, *rest, **more)
+
+    monkeypatch.setattr(Store, "decide", decide)
+    assert night.rollback("shop") == exits.DONE
+    assert [entry.kind for entry in store.entries("shop-1")] == ["opened", "entered", "roll_back_decided"]
+
+
+def test_the_rest_of_the_story_is_told_by_the_ordinary_path(night: Night) -> None:
+    """The patched side stays behind and costs money."""
+    night.store()
+    night.rollback("shop")
+    assert night.unfinished == ["resume", "shop-1", "--config", str(night.fleet), "--after-rollback"]
+    for option in ("--no-wait", "--json"):
+        night.rollback("shop", option)
+        assert night.unfinished == []
+
+
+# Without a store
+
+
+def lock(night: Night) -> sqlite3.Connection:
+    night.store().close()
+    other = sqlite3.connect(night.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    return other
+
+
+def corrupt(night: Night) -> None:
+    night.path.write_bytes(b"this was a database once, before the disk went bad" * 10)
+
+
+def forget(night: Night) -> None:
+    Store(night.path).close()
+
+
+def newer(night: Night) -> None:
+    night.store().close()
+    db = sqlite3.connect(night.path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+
+
+@pytest.mark.parametrize("trouble", [lambda night: None, lock, corrupt, forget, newer])
+def test_a_store_that_cannot_be_used_does_not_stop_a_rollback(
+    night: Night, trouble: Callable[[Night], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is down, and with it the way back."""
+    monkeypatch.setattr(emergency, "STORE_BUSY_S", 0.0)
+    kept = trouble(night)
+    assert night.rollback("shop", "--reason", "slow") == exits.DONE
+    assert night.toy.weights == BACK and night.toy.marks[0]["epoch"] == 0
+    (decision,) = night.spooled()
+    assert (decision["rollout"], decision["reason"], decision["at"]) == ("shop-1", "slow", 1000.0)
+    assert "the store cannot be used" in night.err
+    if kept is not None:
+        kept.close()
+
+
+def test_even_a_spool_that_cannot_be_written_does_not_stop_it(night: Night) -> None:
+    """A full disk keeps traffic on the bad side."""
+    (night.folder / "state" / "spool").write_text("a file where the folder should be")
+    assert night.rollback("shop") == exits.DONE
+    assert night.toy.weights == BACK
+
+
+# Refusals
+
+
+def refused(night: Night, code: int, *arguments: str, says: str) -> None:
+    assert night.rollback(*arguments) == code, night.err
+    assert says in night.err, night.err
+    assert night.toy.calls == [] and night.toy.marks == [] and night.unfinished == []
+
+
+def test_an_original_that_cannot_serve_is_refused_with_the_way_around(night: Night) -> None:
+    """All users are sent to a dead side by a tired person."""
+    night.toy.healthy = {"blue": 1, "green": 2}
+    refused(night, exits.PERSON_NEEDED, "shop", says="1 of 2 healthy on blue. Traffic stays as it is: blue 0 %")
+    assert "rollout rollback shop --force" in night.err
+
+
+def test_force_goes_onto_a_side_that_is_not_healthy_and_is_on_record(night: Night) -> None:
+    """A person who knows better has no way, or leaves no trace."""
+    store = night.store()
+    night.toy.healthy = {"blue": 0, "green": 0}
+    assert night.rollback("shop", "--force") == exits.DONE
+    decision = Journal(store.entries("shop-1")).decision
+    assert decision is not None and decision.data["forced"] is True
+    assert decision.data["readiness"] == "0 of 2 healthy on blue"
+
+
+def test_traffic_that_is_back_already_is_marked_whatever_its_health(night: Night) -> None:
+    """A rollback that was half done is refused the second time."""
+    night.toy.weights, night.toy.healthy = dict(BACK), {"blue": 0, "green": 2}
+    assert night.rollback("shop") == exits.DONE
+
+
+def test_a_finished_rollback_says_so_and_is_success(night: Night) -> None:
+    """A person believes that the rollback failed because it was done before."""
+    night.cards.write(replace(CARD, closed="rolled_back"))
+    refused(night, exits.DONE, "shop", says="shop-1 was rolled back already: traffic is on blue")
+
+
+@pytest.mark.parametrize("card", [replace(CARD, closed="retired"), replace(CARD, valid_until=999.0)])
+def test_a_closed_way_back_is_refused_with_the_cold_one(night: Night, card: Card) -> None:
+    """Traffic goes to a side that was given up."""
+    night.cards.write(card)
+    refused(night, exits.PERSON_NEEDED, "shop", says="rollout start shop --image <earlier image>")
+
+
+def test_an_open_window_is_open(night: Night) -> None:
+    """The way back of a warm service is refused a minute after its promotion."""
+    night.cards.write(replace(CARD, valid_until=1060.0))
+    assert night.rollback("shop") == exits.DONE
+
+
+def test_an_unknown_service_lists_the_known_ones(night: Night) -> None:
+    """A typing mistake at night costs minutes."""
+    refused(night, exits.USAGE, "shpo", says="services with one: shop")
+
+
+def test_the_only_open_card_needs_no_name(night: Night) -> None:
+    """The shortest command asks a question that has one answer."""
+    night.cards.write(replace(CARD, service="cart", rollout="cart-1", closed="retired"))
+    assert night.rollback() == exits.DONE
+
+
+def test_two_open_cards_ask_which(night: Night) -> None:
+    """The wrong service is rolled back."""
+    night.cards.write(replace(CARD, service="cart", rollout="cart-1"))
+    refused(night, exits.USAGE, says="\n  rollout rollback cart\n  rollout rollback shop")
+
+
+def test_no_open_card_says_so(night: Night) -> None:
+    """A person does not know whether there was anything to roll back."""
+    night.cards.write(replace(CARD, closed="retired"))
+    refused(night, exits.USAGE, says="no service has a way back open now")
+
+
+def test_without_a_fleet_file_the_option_is_named(
+    night: Night, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A person in the wrong folder learns nothing."""
+    monkeypatch.delenv("ROLLOUT_CONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert emergency.main(["rollback", "shop"]) == (exits.USAGE, [])
+
+
+def test_a_fleet_file_that_is_gone_is_named(night: Night) -> None:
+    """A mistyped --config ends in a traceback."""
+    night.fleet.unlink()
+    refused(night, exits.PERSON_NEEDED, "shop", says=str(night.fleet))
+
+
+def test_a_damaged_card_is_named(night: Night) -> None:
+    """A damaged file ends the most important command with a traceback."""
+    night.cards.path("shop").write_text("{")
+    refused(night, exits.PERSON_NEEDED, "shop", says=str(night.cards.path("shop")))
+
+
+def test_another_services_damaged_card_does_not_matter(night: Night) -> None:
+    """One damaged file takes the way back from the whole fleet."""
+    night.cards.path("cart").write_text("{")
+    assert night.rollback("shop") == exits.DONE
+
+
+def test_a_provider_without_an_emergency_path_is_said(night: Night) -> None:
+    """A provider from outside ends the command with a traceback."""
+    night.cards.write(replace(CARD, provider="their.package:factory"))
+    refused(night, exits.PERSON_NEEDED, "shop", says="rollout abort shop-1")
+
+
+@pytest.mark.parametrize(
+    ("call", "says", "code"),
+    [
+        ("read", "cannot be read, so nothing was changed: no answer", exits.PERSON_NEEDED),
+        ("put_back", "the change was not confirmed: no answer", exits.PERSON_NEEDED),
+        ("set_mark", "run this command again, which is harmless", exits.PERSON_NEEDED),
+        ("read again", "reading it back failed: no answer", exits.PERSON_NEEDED),
+    ],
+)
+def test_a_platform_that_does_not_answer_is_said_with_the_next_step(
+    night: Night, call: str, says: str, code: int
+) -> None:
+    """A person believes that traffic is back when nobody knows."""
+    night.store()
+    night.toy.fails[call] = RuntimeError("no answer")
+    assert night.rollback("shop") == code
+    assert says in night.err and night.unfinished == []
+
+
+def test_putting_right_that_fails_is_said(night: Night) -> None:
+    """A late write that could not be put right ends in a traceback."""
+    night.store()
+    night.toy.late, night.toy.fails = {3: {"blue": 0, "green": 100}}, {"put_back again": RuntimeError("no answer")}
+    assert night.rollback("shop") == exits.PERSON_NEEDED
+    assert "rollout status shop" in night.err
+
+
+# Drill and JSON
+
+
+def test_a_drill_changes_nothing(night: Night) -> None:
+    """Practising a rollback is one."""
+    store = night.store()
+    before = night.path.read_bytes()
+    assert night.rollback("shop", "--drill") == exits.DONE
+    assert night.toy.calls == [] and night.toy.marks == [] and night.toy.looks == 1
+    assert "drill: all but the change itself worked" in night.err and night.unfinished == []
+    assert len(store.entries("shop-1")) == 1 and night.path.read_bytes() == before and night.spooled() == []
+
+
+def test_a_drill_finds_what_would_be_in_the_way(night: Night) -> None:
+    """The drill was green, and the real rollback is refused."""
+    night.toy.healthy = {"blue": 0, "green": 2}
+    refused(night, exits.PERSON_NEEDED, "shop", "--drill", says="0 of 2 healthy on blue")
+
+
+def test_json_is_one_document_on_stdout(night: Night) -> None:
+    """A script cannot read what became of the rollback."""
+    night.store()
+    assert night.rollback("shop", "--json") == exits.DONE
+    said = night.document()
+    assert night.err == "" and len(night.out.splitlines()) == 1
+    assert (said["id"], said["service"], said["active_slot"], said["exit_code"]) == ("shop-1", "shop", "blue", 0)
+    assert said["traffic"] == BACK and said["before"] == {"blue": 0, "green": 100}
+    assert said["in_flight"] == {"green": 37} and said["next"] == "rollout resume shop-1"
+
+
+def test_a_refusal_is_a_document_too(night: Night) -> None:
+    """A script gets nothing at all when it is refused."""
+    assert night.rollback("shpo", "--json") == exits.USAGE
+    assert night.document()["exit_code"] == exits.USAGE and "shpo has no rollback card" in night.document()["error"]
+
+
+# The entry
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("rollback shop", "rollback"),
+        ("--config fleet.yaml rollback shop", "rollback"),
+        ("--config=fleet.yaml rollback", "rollback"),
+        ("--config rollback status", "status"),
+        ("-q --json rollback", "rollback"),
+        ("start --reason rollback", "start"),
+        ("status rollback", "status"),
+        ("--version", None),
+        ("--config", None),
+        ("", None),
+    ],
+)
+def test_the_command_is_found_behind_its_options(line: str, command: str | None) -> None:
+    """A rollback goes the slow way, or another command becomes a rollback."""
+    assert entry.command_of(line.split()) == command
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rollback shop --reason slow",
+        "rollback --reason slow shop",
+        "--config X rollback shop --reason slow",
+        "rollback shop --reason slow --config X",
+        "rollback --json shop --reason=slow --drill",
+        "rollback --reason slow --config X shop --no-wait",
+    ],
+)
+def test_options_may_stand_anywhere(line: str) -> None:
+    """A tired person's word order decides whether there is a rollback."""
+    asked = emergency._parser().parse_intermixed_args(line.split())
+    assert (asked.command, asked.service, asked.reason) == ("rollback", "shop", "slow")
+    assert asked.config == ("X" if "X" in line else None)
+
+
+def test_the_entry_finishes_what_the_emergency_path_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a rollback nobody gives the patched side up, or its exit code is lost."""
+    from rollout import cli
+
+    told = list[list[str]]()
+
+    def ordinary(arguments: list[str]) -> int:
+        told.append(arguments)
+        return 0
+
+    monkeypatch.setattr(cli, "main", ordinary)
+    monkeypatch.setattr(emergency, "main", lambda arguments: (0, ["resume", "shop-1"]))
+    assert entry.run(["rollback", "shop"]) == 0 and told == [["resume", "shop-1"]]
+    monkeypatch.setattr(emergency, "main", lambda arguments: (5, []))
+    assert entry.run(["rollback", "shop"]) == 5 and len(told) == 1
+    assert entry.run(["rollback", "--help"]) == 0 and told[-1] == ["rollback", "--help"]

@@ -1,0 +1,279 @@
+"""Whatever happens is told: in a sentence, in a summary with the next command, in an exit code."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout import exits
+from rollout.journal import Entry, Journal
+from rollout.phases import PHASE_NAMES
+from rollout.store import Wait
+from rollout.summary import advisories, last_route, next_command, summarise, why
+from rollout.telling import sentence, shares, waiting
+from tests.core.scene import ROLLOUT, World, a_plan, phase_is
+from tests.core.test_job import failing_live
+
+SOURCES = sorted((Path(__file__).parents[2] / "rollout").rglob("*.py"))
+SILENT = {"intended", "waiting"}  # the screen shows waits live; an intent is told when it is done
+OUTCOMES = {"promoted", "rolled_back", "aborted", "halted", "waiting_approval", "running"}
+
+
+def kinds_written() -> set[str]:
+    """Every kind of entry that the sources write: the constants handed to what writes entries."""
+    position = {"_note": 0, "_fail": 0, "decide": 2, "append": 2, "_write": 2, "_append": 3}
+    found = set[str]()
+    for call in (node for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if name in position and len(call.args) > position[name]:
+            given = call.args[position[name]]
+            if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                found.add(given.value)
+    return found
+
+
+DATA: dict[str, dict[str, Any]] = {
+    "opened": {"actor": "me"},
+    "entered": {},
+    "done": {"value": {"weights": {"blue": 90, "green": 10}}},
+    "failed": {"reason": "no"},
+    "ended": {"outcome": "failed", "reason": "late"},
+    "verdict_changed": {"check": "http", "answer": "fail", "summary": "503"},
+    "roll_back_decided": {"actor": "oncall", "reason": "slow"},
+    "warm_ended": {"by": "me"},
+    "halted": {"reason": "edited"},
+    "resumed": {"by": "me"},
+    "approved": {"by": "boss"},
+    "closed": {"outcome": "promoted"},
+}
+STEPS = {"entered": "warm", "done": "swap:1:10", "closed": "retired"}
+
+
+def entry(kind: str, step: str = "", **data: Any) -> Entry:
+    return Entry(ROLLOUT, 1, 100.0, 1, kind, step, data, "", "")
+
+
+def test_every_kind_that_is_written_is_told_or_silent_on_purpose() -> None:
+    """Something happens to a rollout and nobody hears of it."""
+    kinds = kinds_written()
+    assert {"opened", "intended", "done", "roll_back_decided", "approved", "resumed"} <= kinds
+    assert kinds <= set(DATA) | SILENT
+
+
+@pytest.mark.parametrize("kind", sorted(DATA))
+def test_a_kind_is_told_in_a_sentence(kind: str) -> None:
+    """The screen stays empty while something important happens."""
+    assert sentence(entry(kind, STEPS.get(kind, "step"), **DATA[kind]))
+
+
+@pytest.mark.parametrize("kind", sorted(SILENT))
+def test_silent_kinds_are_silent(kind: str) -> None:
+    """The screen is full of what only replay needs."""
+    assert sentence(entry(kind, "x")) is None
+
+
+@pytest.mark.parametrize("phase", [name for name in PHASE_NAMES if name != "opened"])
+def test_every_phase_is_told(phase: str) -> None:
+    """A phase passes in silence."""
+    assert sentence(entry("entered", phase))
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (entry("done", "swap:1:10", value={"weights": {"green": 10, "blue": 90}}), "traffic: blue 90 %, green 10 %"),
+        (entry("done", "back:swap", value={"weights": {"blue": 100, "green": 0}}), "traffic: blue 100 %, green 0 %"),
+        (entry("done", "back:hold", value={"blue": 100, "green": 0}), None),
+        (entry("done", "grow:1", value={"capacity": 2}), None),
+        (entry("ended", "proof", outcome="passed", why="3 passes"), "gate proof passed (3 passes)"),
+        (entry("ended", "healthy", outcome="met", seen="2 of 2"), "healthy: 2 of 2"),
+        (entry("ended", "observed:1:10", outcome="met", seen="x"), None),
+        (entry("ended", "back:gone", outcome="gave_up", seen="1 left"), "back:gone: went on without it (1 left)"),
+        (entry("ended", "approval", outcome="approved", by="boss"), None),
+        (entry("roll_back_decided", "", actor="oncall", reason="slow"), "turning back (oncall): slow"),
+        (entry("something new"), None),
+    ],
+)
+def test_sentences(told: Entry, text: str | None) -> None:
+    """A person reads something else than what happened."""
+    assert sentence(told) == text
+
+
+def test_shares_are_told_in_one_order() -> None:
+    """Blue and green change places between two lines."""
+    assert shares({"green": 1, "blue": 99}) == "blue 99 %, green 1 %"
+
+
+def test_a_wait_says_what_was_seen_and_how_long_it_may_take() -> None:
+    """A person cannot tell a slow rollout from a stuck one."""
+    wait = Wait("healthy", 0.0, 60.0, 1.0, {"for": "2 targets", "seen": "1 of 2 healthy"})
+    assert waiting(wait, 20.0) == "healthy: 1 of 2 healthy, 40 s left"
+    assert waiting(wait, 90.0).endswith("0 s left")
+    assert waiting(Wait("x", 0.0, None, 1.0, {"for": "approval"}), 5.0) == "x: approval"
+    assert waiting(Wait("proof", 0.0, None, 1.0, {"gate": "replacement"}), 5.0) == "proof: gate replacement"
+
+
+@pytest.mark.parametrize("ask_fails", [False, True])
+def test_every_entry_of_a_real_rollout_can_be_told(world: World, ask_fails: bool) -> None:
+    """Progress ends in a traceback in the middle of a rollout."""
+    if ask_fails:
+        world.asking(failing_live)
+    world.drive()
+    told = [sentence(each) for each in world.journal.entries]
+    assert told[-1] == ("closed: rolled_back" if ask_fails else "closed: promoted")
+    assert any(text and text.startswith("traffic: blue 50 %") for text in told)
+
+
+# Exit codes
+
+
+def test_every_outcome_has_a_code() -> None:
+    """A pipeline takes a rollback for a success."""
+    assert {outcome: exits.code_for(outcome) for outcome in OUTCOMES} == {
+        "promoted": 0,
+        "rolled_back": 4,
+        "aborted": 4,
+        "halted": 5,
+        "waiting_approval": 3,
+        "running": 7,
+    }
+
+
+def test_every_outcome_that_is_written_has_a_code() -> None:
+    """A new outcome ends commands with a KeyError."""
+    written = set[str]()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg in ("outcome", "outcome_now"):
+                written |= {leaf.value for leaf in ast.walk(node.value) if isinstance(leaf, ast.Constant) and leaf.value}
+    assert {"halted", "running", "waiting_approval"} <= written
+    assert {outcome for outcome in written if isinstance(outcome, str)} <= OUTCOMES
+
+
+def test_codes_are_the_contract() -> None:
+    """Scripts of a user break with an upgrade."""
+    names = [name for name in dir(exits) if name.isupper() and not name.startswith("_")]
+    assert {name: getattr(exits, name) for name in names} == {
+        "DONE": 0,
+        "INTERNAL": 1,
+        "USAGE": 2,
+        "APPROVAL_NEEDED": 3,
+        "ROLLED_BACK": 4,
+        "PERSON_NEEDED": 5,
+        "LOCKED": 6,
+        "TIMED_OUT": 7,
+        "STALE_PLAN": 8,
+        "CHANGES_PENDING": 10,
+        "INTERRUPTED": 130,
+    }
+
+
+def test_an_unknown_outcome_is_not_success() -> None:
+    """What nobody understands exits with 0."""
+    with pytest.raises(KeyError):
+        exits.code_for("surprise")
+
+
+# Summaries
+
+
+def summary(world: World, **more: Any) -> dict[str, Any]:
+    return summarise(world.row, world.journal.entries, now=world.clock.now(), **more)
+
+
+def test_a_summary_has_what_scripts_need_at_every_moment(world: World) -> None:
+    """A script that follows a rollout meets a missing key in the middle of it."""
+    needed = {"id", "service", "phase", "outcome", "active_slot", "image", "exit_code", "next", "way_back"}
+    for _ in range(200):
+        found = summary(world)
+        assert needed <= set(found) and json.dumps(found)
+        if world.row.closed_at is not None:
+            break
+        world.passes(max(0.0, world.row.due_at - world.clock.now()))
+        world.job()
+    assert (found["phase"], found["outcome"], found["exit_code"]) == ("retired", "promoted", 0)
+    assert (found["active_slot"], found["image"], found["next"]) == ("green", "base-2", None)
+
+
+def test_traffic_is_told_as_read_or_as_journalled(world: World) -> None:
+    """A person relies on a number that is not what it is said to be."""
+    assert summary(world)["traffic"] is None and summary(world)["active_slot"] is None
+    world.drive(phase_is("baking"))
+    told = summary(world)
+    assert (told["traffic"], told["traffic_read"]) == ({"blue": 0, "green": 100}, "journal")
+    live = summary(world, route={"blue": 100, "green": 0})
+    assert (live["traffic"], live["traffic_read"]) == ({"blue": 100, "green": 0}, "live")
+    assert (live["active_slot"], live["image"]) == ("blue", "base-1")
+
+
+def test_the_way_back_is_offered_exactly_while_it_is_open(world: World) -> None:
+    """A person is offered a rollback that will be refused, or not told of one that would work."""
+    assert summary(world)["way_back"] is None
+    world.drive(phase_is("shifting"))
+    assert summary(world)["way_back"] == "rollout rollback shop"
+    world.drive(phase_is("warm"))
+    warm = summary(world)
+    assert warm["way_back"] and warm["way_back_until"] > world.clock.now()
+    world.passes(61)
+    assert summary(world)["way_back"] is None
+    world.drive()
+    assert summary(world)["way_back"] is None
+
+
+def test_a_reason_is_told_for_what_went_wrong(world: World) -> None:
+    """A person sees that it was rolled back and has to search for why."""
+    assert why(world.journal) == ""
+    world.asking(failing_live)
+    world.drive()
+    assert "errors under traffic" in summary(world)["reason"]
+
+
+def test_the_last_route_is_the_one_that_was_done(world: World) -> None:
+    """Status shows traffic where it was only meant to go."""
+    assert last_route(world.journal) is None
+    world.drive(phase_is("mirroring"))
+    assert last_route(world.journal) == {"blue": 100, "green": 0}
+    run = world.later()
+    run._note("intended", "swap:1:50", {"args": {"weights": {"blue": 50, "green": 50}}})
+    assert last_route(world.journal) == {"blue": 100, "green": 0}
+
+
+def test_the_latest_ledger_is_found() -> None:
+    """The security gain of a rollout is not shown, or an old one is."""
+    assert advisories(Journal([])) is None
+    ledgers = [{"fixed": [1]}, {"fixed": [1, 2]}]
+    entries = [
+        entry("ended", "proof", outcome="passed", verdicts=[{"evidence": {}}, {"evidence": {"ledger": ledger}}])
+        for ledger in ledgers
+    ]
+    assert advisories(Journal(entries)) == ledgers[1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "closed", "command"),
+    [
+        ("running", False, "rollout resume shop-1"),
+        ("waiting_approval", False, "rollout approve shop-1"),
+        ("halted", False, "rollout status shop-1, then rollout resume shop-1 or rollout rollback shop"),
+        ("promoted", False, None),
+        ("promoted", True, None),
+        ("rolled_back", True, None),
+        ("aborted", True, None),
+    ],
+)
+def test_the_next_command_is_named(world: World, outcome: str, closed: bool, command: str | None) -> None:
+    """A person at night has to look up what to type."""
+    world.store.append(ROLLOUT, 0, "closed" if closed else "halted", "", {"reason": "x"}, 1.0, outcome=outcome)
+    assert next_command(world.row) == command
+
+
+def test_a_rollout_that_waits_for_approval_names_the_command(tmp_path: Path) -> None:
+    """Somebody has to approve, and nobody is told how."""
+    world = World(tmp_path, a_plan(approval="required"))
+    world.drive(lambda world: world.row.outcome == "waiting_approval")
+    found = summary(world)
+    assert (found["exit_code"], found["next"]) == (exits.APPROVAL_NEEDED, f"rollout approve {ROLLOUT}")
