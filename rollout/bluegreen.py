@@ -139,10 +139,11 @@ def settled_at(run: Run) -> float:
 
 
 def quiet_at(run: Run) -> float:
-    """When no write that began before the decision can land any more."""
+    """When no write that began before the decision, or before a person's word since, can land any more."""
     decision = run.journal.decision
     assert decision is not None  # noqa: S101 - roll_back is told only after the decision
-    return decision.at + run.provider.write_timeout_s
+    resumed = run.journal.last("resumed")
+    return max(decision.at, resumed.at if resumed else 0.0) + run.provider.write_timeout_s
 
 
 def was_aborted(run: Run) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from providers.base import NotFound, Provider, Service, Transient
+from providers.base import NotFound, Provider, ProviderError, Service
 from rollout.control import find
 from rollout.journal import first_broken_link
 from rollout.plan import UnsafePlan
@@ -14,8 +14,12 @@ from rollout.wiring import Installation, adapter
 UP_LIMIT_S = 60.0
 
 
+class DidNotComeUp(Exception):
+    """The first environment was begun and does not serve; what there is of it stays until `rollout down`."""
+
+
 def stand_up(installation: Installation, name: str, image: str | None) -> dict[str, Any]:
-    """The first environment of a service, on blue with all the traffic; raises what the provider raises."""
+    """The first environment of a service, on blue with all the traffic; DidNotComeUp, or what the provider raises."""
     settings = installation.service(name)
     reference = image or (settings.patch.image if settings.patch else None)
     if reference is None:
@@ -27,8 +31,13 @@ def stand_up(installation: Installation, name: str, image: str | None) -> dict[s
         raise UnsafePlan(f"{name} stands already on {' and '.join(standing)}; patch it with: rollout start {name}")
     patch = provider.patcher.resolve(service, reference)
     capacity = int(settings.options.get("instances", 2))
-    provider.compute.stand_up(service, "blue", patch.image, capacity, f"up/{name}/{patch.image}")
-    healthy = _wait_until_healthy(installation, service, settings.provider, capacity)
+    try:
+        provider.compute.stand_up(service, "blue", patch.image, capacity, f"up/{name}/{patch.image}")
+        healthy = _wait_until_healthy(installation, service, settings.provider, capacity)
+    except ProviderError as error:
+        if not _standing(provider, service):
+            raise
+        raise DidNotComeUp(f"{name} did not come up: {error}. {_remove(name)}") from error
     return {"service": name, "slot": "blue", "image": patch.reference, "digest": patch.image, "healthy": healthy}
 
 
@@ -51,8 +60,12 @@ def _wait_until_healthy(installation: Installation, service: Service, provider_n
         failed = [f"{each.id}: {each.reason}" for each in instances if each.state == "failed"]
         if failed or clock.now() >= deadline:
             why = "; ".join(failed or targets.reasons) or f"{targets.healthy} of {capacity} healthy in time"
-            raise Transient(f"{service.name} did not come up: {why}. Remove it with: rollout down {service.name}")
+            raise DidNotComeUp(f"{service.name} did not come up: {why}. {_remove(service.name)}")
         clock.sleep(0.1)
+
+
+def _remove(name: str) -> str:
+    return f"What there is of it has no traffic yet; remove it with: rollout down {name} --yes {name}"
 
 
 def tear_down(installation: Installation, name: str) -> None:

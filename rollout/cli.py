@@ -82,6 +82,7 @@ def _explain(error: Exception) -> tuple[int, str]:
 
 def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
     from providers.base import ProviderError
+    from rollout.bootstrap import DidNotComeUp
     from rollout.control import NotApprovable, NothingToDo, UnknownRollout
     from rollout.decide import CannotTurnBack
     from rollout.follow import LeftAtOnce
@@ -101,7 +102,7 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         (NothingToDo, exits.DONE, nothing),
         (Claimed, exits.LOCKED, _claimed_advice),
         (StalePlan, exits.STALE_PLAN, lambda error: "\nMake a new plan: rollout plan SERVICE --out FILE"),
-        (CannotTurnBack, exits.PERSON_NEEDED, nothing),
+        ((CannotTurnBack, DidNotComeUp), exits.PERSON_NEEDED, nothing),
         (LeftAtOnce, exits.INTERRUPTED, nothing),
         (ProviderError, exits.USAGE, lambda error: "; nothing was changed"),
         (StoreError, exits.INTERNAL, lambda error: "; traffic is untouched. rollout rollback works without the store"),

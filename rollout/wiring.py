@@ -104,6 +104,7 @@ class Installation:
     def ask(self, spec: CheckSpec, subject: Subject) -> Verdict:
         """Put one configured check; whatever goes wrong is an unknown verdict."""
         from healthchecks import registry
+        from healthchecks.base import Verdict
 
         try:
             module, options = self._check(spec)

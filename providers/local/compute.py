@@ -25,7 +25,7 @@ class LocalCompute:
     def describe(self, service: Service) -> Mapping[Slot, Environment]:
         home = self._homes.of(service)
         if not home.exists:
-            raise NotFound(f"service {home.name} was never stood up here")
+            raise NotFound(f"service {home.name} was never stood up here; do that with: rollout up {home.name}")
         return {slot: self._environment(home, slot) for slot in SLOTS}
 
     def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
@@ -77,8 +77,10 @@ class LocalCompute:
         with home.locked():
             if not home.tokens.begin(token, "set_floor", slot, _count(floor))["done"]:
                 spec = home.need(slot)
-                spec = home.change(slot, spec, floor=floor, capacity=max(floor, spec.capacity))
+                spec = replace(spec, floor=floor, capacity=max(floor, spec.capacity))
+                # Written only now: who is killed here has not declared a capacity that nobody started.
                 self._launch(home, slot, spec, token)
+                home.write(slot, spec)
                 home.tokens.finish(token)
 
     def scale(self, service: Service, slot: Slot, capacity: int, token: str) -> None:
@@ -92,11 +94,12 @@ class LocalCompute:
                 return
             if capacity < spec.floor:
                 raise Invalid(f"service {home.name}: {slot} has a floor of {spec.floor}; {capacity} is below it")
-            spec = home.change(slot, spec, capacity=capacity)
+            spec = replace(spec, capacity=capacity)
             surplus = self._failed(home, slot, token)
             surplus += [record for record in home.records.all(slot) if record not in surplus][capacity:]
             self._begin_stop(home, surplus)
             self._launch(home, slot, spec, token)
+            home.write(slot, spec)
         self._end_stop(home, slot, spec, token)
 
     def park(self, service: Service, slot: Slot, token: str) -> None:

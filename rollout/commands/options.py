@@ -23,6 +23,8 @@ def find_installation(config: Path | None) -> Installation:
     found = find_fleet_file(str(config) if config else None, os.environ, Path.cwd())
     if found is None:
         raise Usage("no fleet file: name one with --config FILE or ROLLOUT_CONFIG, or make ./fleet.yaml")
+    if not found.is_file():
+        raise Usage(f"there is no fleet file {found}")
     return Installation(found)
 
 

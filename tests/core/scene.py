@@ -1,4 +1,4 @@
-"""What the tests of the core stand on: one service in a simulated cloud, a store on disk, a clock that is told to move."""
+"""What the core's tests stand on: one service in a simulated cloud, a store on disk, a clock that is told to move."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ HOLDER = Holder("elsewhere", "boot", 1, "1")
 RIVAL = Holder("elsewhere", "boot", 2, "2")
 FAST = Settings(launch_s=2, health_lag_s=1, balancer_lag_s=0.5, drain_s=2, requests_per_s=100, connections=10)
 RULE = GateRule(passes=2, failures=2, interval_s=2.0, deadline_s=60.0, unknown_limit_s=20.0, soak_s=2.0)
+
+FLEET = """\
+version: 1
+services:
+  shop:
+    provider: memory
+    coexist: safe
+    options: {capacity: 2, launch_s: 0.2}
+    patch: {image: base-2}
+    traffic: {steps: [50, 100], soak: 2s, interval: 1s}
+    checks: {preflight: [balancer], replacement: [balancer], live: [balancer]}
+    bake: 2s
+    keep_warm: 60s
+    settle: 1s
+"""
 
 Answers = Callable[[CheckSpec, Subject], Verdict]
 

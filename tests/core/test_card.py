@@ -27,7 +27,18 @@ CARD = Card(
 )
 
 
-@given(st.builds(Card, target=st.dictionaries(st.text(), st.text()), valid_until=st.none() | st.floats(0, 1e12)))
+SECONDS = st.floats(0, 1e12)
+
+
+@given(
+    st.builds(
+        Card,
+        target=st.dictionaries(st.text(), st.text()),
+        valid_until=st.none() | SECONDS,
+        written_at=SECONDS,
+        write_timeout_s=SECONDS,
+    )
+)
 def test_a_card_survives_being_written(card: Card) -> None:
     """The way back leads to another place than the one that was captured."""
     assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from providers.base import Counters, Provider, Reading, Route, Service, TargetHealth, Transient
+from providers.base import Counters, Provider, Reading, Route, Service, Slot, TargetHealth, Transient
 from rollout import acts
 from rollout.decide import CannotTurnBack, Kind, Readiness, decide_roll_back, original_can_serve
 from rollout.journal import Journal
 from tests.core.scene import ROLLOUT, World
 
-ON_GREEN = {"blue": 0, "green": 100}
+ON_GREEN: dict[Slot, int] = {"blue": 0, "green": 100}
 
 
 class Seen:
@@ -27,11 +27,13 @@ class Seen:
         )
 
     def route(self, service: Service) -> Route:
+        """The route, if it can be read."""
         if self.fails == "route":
             raise Transient("no answer")
         return self.route_seen
 
     def observe(self, services: Sequence[Service]) -> dict[str, Reading]:
+        """The reading, if it can be read."""
         if self.fails == "observe":
             raise Transient("no answer")
         return {} if self.fails == "missing" else {"shop": self.reading}
@@ -42,7 +44,7 @@ def readiness(
     blue: TargetHealth,
     green: TargetHealth = TargetHealth(2),  # noqa: B008 - frozen
     *,
-    weights: dict[Any, int] | None = None,
+    weights: Any = None,
     fails: str = "",
     healthy_then: int = 2,
     captured: bool = True,
@@ -109,6 +111,7 @@ def test_a_blind_decision_relies_on_what_was_seen_before(world: World, fails: st
 
 
 def decide(world: World, kind: Kind = "abort", *, provider: Provider | None = None, **more: Any) -> Readiness:
+    """The decision of a person or gate, with the usual words."""
     return decide_roll_back(
         world.store,
         provider or world.provider,
@@ -125,7 +128,7 @@ def on_green(world: World, *phases: str) -> None:
     """All traffic on the replacement, as a story would have left it."""
     run = world.at_phase("preparing", "mirroring", "patching", "proving", "shifting", *phases)
     world.mirror_stands()
-    run.once(acts.swap(run, "swap:1:100", ON_GREEN))  # type: ignore[arg-type]
+    run.once(acts.swap(run, "swap:1:100", ON_GREEN))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,7 @@ def test_a_closed_rollout_is_not_decided_over(world: World) -> None:
 def test_past_the_point_of_no_return_a_new_rollout_is_named(world: World) -> None:
     """Traffic goes back to a side that is being deleted, or a person is left without a way."""
     on_green(world, "baking", "warm", "retiring")
-    with pytest.raises(CannotTurnBack, match="is retiring: its way back was given up; .*earlier image"):
+    with pytest.raises(CannotTurnBack, match=r"is retiring: its way back was given up; .*earlier image"):
         decide(world, force=True)
 
 
@@ -222,7 +225,7 @@ def test_a_journal_that_never_rests_is_said(world: World) -> None:
 
     def route(service: Service) -> Route:
         world.store.append(ROLLOUT, epoch, "verdict_changed", "live", {}, world.clock.now())
-        return Route(ON_GREEN, "r")  # type: ignore[arg-type]
+        return Route(ON_GREEN, "r")
 
     traffic.route = route
     with pytest.raises(CannotTurnBack, match="moves too fast"):

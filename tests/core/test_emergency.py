@@ -49,18 +49,21 @@ class Toy(ModuleType):
             raise self.fails[call]
 
     def read(self, target: Any) -> dict[str, Any]:
+        """What the balancer says now."""
         self.looks += 1
         self._maybe_fail("read" if self.looks == 1 else "read again")
         self.weights = self.late.pop(self.looks, self.weights)
         return {"weights": dict(self.weights), "healthy": self.healthy, "in_flight": {"green": 37}, "mark": None}
 
     def put_back(self, target: Any, weights: dict[str, int], token: str) -> None:
+        """Move the weights, unless they are stubborn."""
         self._maybe_fail("put_back" if not self.calls else "put_back again")
         self.calls.append(("put_back", token))
         if not self.stubborn:
             self.weights = dict(weights)
 
     def set_mark(self, target: Any, mark: Any, token: str) -> None:
+        """Remember the mark."""
         self._maybe_fail("set_mark")
         self.calls.append(("set_mark", token))
         self.marks.append(mark)
@@ -73,11 +76,13 @@ class FakeTime:
         self.now = 1000.0
 
     def time(self) -> float:
+        """Seconds of this night."""
         return self.now
 
     monotonic = time
 
     def sleep(self, seconds: float) -> None:
+        """Let time pass, but not for ever."""
         self.now += seconds
         assert self.now < 2000, "the command never ends"
 
@@ -95,6 +100,7 @@ class Night:
         self.out, self.err, self.unfinished = "", "", list[str]()
 
     def store(self) -> Store:
+        """The fleet's store, with an open rollout."""
         made = Store(self.path)
         if not made.rollouts():
             plan = a_plan()
@@ -102,21 +108,25 @@ class Night:
         return made
 
     def rollback(self, *arguments: str) -> int:
+        """The exit code of the command; what it said is kept."""
         code, self.unfinished = emergency.main(["--config", str(self.fleet), "rollback", *arguments])
         said = self._capsys.readouterr()
         self.out, self.err = said.out, said.err
         return code
 
     def document(self) -> dict[str, Any]:
+        """What was said on stdout, as JSON."""
         found: dict[str, Any] = json.loads(self.out)
         return found
 
     def spooled(self) -> list[dict[str, Any]]:
+        """The decisions that were kept beside the cards."""
         return [json.loads(path.read_text()) for path in (self.folder / "state" / "spool").glob("*.json")]
 
 
 @pytest.fixture
 def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Night]:
+    """A night with a fake provider and a fake time."""
     toy, clock = Toy(), FakeTime()
     package = ModuleType("providers.toy")
     package.__path__ = []
@@ -181,6 +191,7 @@ def test_the_decision_is_journalled_and_fences_whoever_drives(night: Night) -> N
 
 
 def replace_holder() -> Any:
+    """Some process elsewhere."""
     from tests.core.scene import HOLDER
 
     return HOLDER
@@ -223,6 +234,7 @@ def test_the_rest_of_the_story_is_told_by_the_ordinary_path(night: Night) -> Non
 
 
 def lock(night: Night) -> sqlite3.Connection:
+    """Another process keeps the store to itself."""
     night.store().close()
     other = sqlite3.connect(night.path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -230,14 +242,17 @@ def lock(night: Night) -> sqlite3.Connection:
 
 
 def corrupt(night: Night) -> None:
+    """The store's file is rubbish."""
     night.path.write_bytes(b"this was a database once, before the disk went bad" * 10)
 
 
 def forget(night: Night) -> None:
+    """The store knows nothing of this rollout."""
     Store(night.path).close()
 
 
 def newer(night: Night) -> None:
+    """A newer release wrote the store."""
     night.store().close()
     db = sqlite3.connect(night.path)
     db.execute("PRAGMA user_version = 99")
@@ -271,6 +286,7 @@ def test_even_a_spool_that_cannot_be_written_does_not_stop_it(night: Night) -> N
 
 
 def refused(night: Night, code: int, *arguments: str, says: str) -> None:
+    """The command refuses, says so, and changes nothing."""
     assert night.rollback(*arguments) == code, night.err
     assert says in night.err, night.err
     assert night.toy.calls == [] and night.toy.marks == [] and night.unfinished == []

@@ -34,11 +34,12 @@ def play(rule: GateRule, looks: list[tuple[Finding, float]]) -> tuple[GateState,
         now += gap
         state, outcome, why = judge(rule, state, finding, 0.0, now)
         if outcome != "open":
-            return state, outcome, why, now  # type: ignore[return-value]
+            break
     return state, outcome, why, now  # type: ignore[return-value]
 
 
 def at(*looks: tuple[Finding, float], rule: GateRule = RULE) -> tuple[str, str]:
+    """The outcome of these looks, and why."""
     _, outcome, why, _ = play(rule, list(looks))
     return outcome, why
 
@@ -213,16 +214,16 @@ def test_a_better_look_never_turns_a_pass_into_a_failure(
     """A healthier service is judged worse."""
     steady = [(finding, min(abs(gap), 2 * rule.interval_s)) for finding, gap in looks]
     _, before, _, decided_at = play(rule, steady)
-    better = [("pass" if at == index else finding, gap) for at, (finding, gap) in enumerate(steady)]
-    _, after, _, better_at = play(rule, better)  # type: ignore[arg-type]
+    better: list[tuple[Finding, float]] = [
+        ("pass" if at == index else finding, gap) for at, (finding, gap) in enumerate(steady)
+    ]
+    _, after, _, better_at = play(rule, better)
     if before == "passed":
         assert after == "passed" and better_at <= decided_at + 1e-6
 
 
 @given(RULES, LOOKS, st.integers(1, 24))
-def test_a_gate_goes_on_from_what_was_stored(
-    rule: GateRule, looks: list[tuple[Finding, float]], cut: int
-) -> None:
+def test_a_gate_goes_on_from_what_was_stored(rule: GateRule, looks: list[tuple[Finding, float]], cut: int) -> None:
     """A restarted program judges otherwise than one that was not."""
     state, now, outcome = GateState(), 0.0, "open"
     for number, (finding, gap) in enumerate(looks):

@@ -70,7 +70,9 @@ def test_after_a_rollback_the_configuration_is_as_before(world: World) -> None:
 def test_two_rollouts_in_a_row_change_sides(world: World) -> None:
     """The second rollout patches the side that serves, because blue was once the original."""
     world.drive()
-    plan = a_plan(original="green", original_image="base-2", patch=replace(world.plan.patch, images={"memory": "base-3"}))
+    plan = a_plan(
+        original="green", original_image="base-2", patch=replace(world.plan.patch, images={"memory": "base-3"})
+    )
     world.open(plan, "shop-2")
     for _ in range(400):
         row = world.store.rollout("shop-2")
@@ -211,6 +213,7 @@ def test_a_strangers_edit_halts_and_waits_for_a_person(world: World) -> None:
 
 
 def resume(world: World) -> None:
+    """A person's word to go on."""
     world.store.decide(ROLLOUT, world.journal.head, "resumed", {"by": "me"}, world.clock.now(), outcome="running")
 
 

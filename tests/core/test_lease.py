@@ -32,6 +32,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def holder_of(pid: int) -> Holder:
+    """The process with this pid, on this host."""
     return replace(this_process(), pid=pid, started=lease._start_time(pid) or "")
 
 

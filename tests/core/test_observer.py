@@ -31,6 +31,7 @@ KINDS = ("running", "healthy", "routed", "drained", "gone")
 
 
 def host(id: str, state: Any = "running", image: str = "base-2", slot: Slot = "green", reason: str = "") -> Instance:
+    """An instance as it was observed."""
     return Instance(id, slot, state, image, f"{id}:80", reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,18 @@ from rollout.phases import (
 from rollout.plan import DEADLINES
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "phases.md"
-FORWARD = ("opened", "preparing", "mirroring", "patching", "proving", "shifting", "baking", "warm", "retiring", "retired")
+FORWARD = (
+    "opened",
+    "preparing",
+    "mirroring",
+    "patching",
+    "proving",
+    "shifting",
+    "baking",
+    "warm",
+    "retiring",
+    "retired",
+)
 
 
 def reachable(start: str) -> set[str]:
@@ -57,7 +69,7 @@ def test_every_phase_leads_to_an_end(name: str) -> None:
 
 def test_the_way_forward_is_in_the_table() -> None:
     """The story is told in an order that the table refuses."""
-    assert all(may_follow(before, after) for before, after in zip(FORWARD, FORWARD[1:], strict=False))
+    assert all(may_follow(before, after) for before, after in pairwise(FORWARD))
 
 
 @pytest.mark.parametrize("name", PHASE_NAMES)

@@ -54,6 +54,7 @@ PLANS = st.builds(
 
 
 def from_disk(plan: Plan) -> Plan:
+    """The plan after it was saved and read."""
     return Plan.from_json(json.loads(json.dumps(plan.to_json())))
 
 
@@ -147,6 +148,7 @@ def test_a_good_plan_is_not_refused() -> None:
 
 
 def unsafe(denials: dict[str, str] | None = None, **changes: Any) -> str:
+    """Why a plan with these changes is refused."""
     with pytest.raises(UnsafePlan) as refused:
         raise_if_unsafe(a_plan(**changes), denials or {})
     return str(refused.value)
@@ -200,6 +202,7 @@ def test_a_service_that_runs_the_image_has_nothing_to_do() -> None:
 
 
 def environments(**changes: Any) -> dict[Slot, Environment]:
+    """Blue stands, green does not."""
     return {"blue": replace(Environment("blue", "base-1", 2), **changes), "green": Environment("green")}
 
 

@@ -136,6 +136,7 @@ def test_an_unreadable_mark_is_trouble_and_not_permission(world: World) -> None:
 
 
 def holding(world: World, until_s: float = 5.0) -> tuple[Run, float]:
+    """A rollback whose swap was just made, and until when it is held."""
     run = world.past_capture()
     world.mirror_stands()
     run.once(acts.swap(run, "swap:1:100", {"blue": 0, "green": 100}))
@@ -145,6 +146,7 @@ def holding(world: World, until_s: float = 5.0) -> tuple[Run, float]:
 
 
 def hold(run: Run, until_at: float) -> None:
+    """One look of the hold."""
     back = acts.way_back(run)
     run.hold("back:hold", back, lambda step: acts.swap(run, step, back), until_at)
 
@@ -163,7 +165,7 @@ def test_a_hold_reads_back_until_no_write_can_land_any_more(world: World) -> Non
 
 def test_a_late_write_of_ours_is_put_right_each_time(world: World) -> None:
     """Traffic is back on the bad side, and the program says that it is not."""
-    run, until = holding(world)
+    _, until = holding(world)
     for _ in range(2):
         world.edit(100)  # what the crashed controller had sent off lands now
         with pytest.raises(NotYet):

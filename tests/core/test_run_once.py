@@ -22,6 +22,7 @@ class Doing:
         self.calls, self.fails = list[Intent](), list(fails)
 
     def __call__(self, intent: Intent) -> Any:
+        """Fail, or count."""
         self.calls.append(intent)
         if self.fails:
             raise self.fails.pop(0)
@@ -29,10 +30,12 @@ class Doing:
 
 
 def create(do: Callable[[Intent], Any], step: str = "mirror", args: dict[str, Any] | None = None) -> Act:
+    """An act that creates something."""
     return Act(step, "create", do, lambda: args or {})
 
 
 def put(do: Callable[[Intent], Any], step: str = "pin", done: bool = False) -> Act:
+    """An act that sets something."""
     return Act(step, "set", do, lambda: {"floor": 2}, lambda route, args: done)
 
 
@@ -243,6 +246,7 @@ def test_closing_ends_the_claim_and_says_the_outcome(world: World) -> None:
 
 
 def prepared(world: World) -> Run:
+    """A run that knows its original."""
     return world.past_capture()
 
 

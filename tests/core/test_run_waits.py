@@ -21,6 +21,7 @@ HEALTHY = Fact("healthy", "green", 2)
 
 
 def waits(run: Run, fact: Fact = HEALTHY, **more: Any) -> NotYet:
+    """The wait that a fact leads to."""
     with pytest.raises(NotYet) as wait:
         run.until("healthy", fact, deadline="observed", **more)
     return wait.value
@@ -126,6 +127,7 @@ class Asking:
         self.asked = list[tuple[str, Slot, str]]()
 
     def __call__(self, spec: CheckSpec, subject: Subject) -> Verdict:
+        """The answer that was arranged."""
         self.asked.append((spec.name, subject.slot, subject.role))
         answer = self.answers.get(f"{spec.name}_{subject.role}", self.answers.get(spec.name, "pass"))
         return Verdict(answer, f"{spec.name} says {answer}")
@@ -294,10 +296,12 @@ def test_a_gate_that_sees_nothing_waits(tmp_path: Path, vanishes: bool) -> None:
 
 
 def approving(tmp_path: Path) -> World:
+    """A world whose plan wants an approval."""
     return World(tmp_path, a_plan(approval="required"))
 
 
 def approve(world: World, by: str = "boss@desk") -> None:
+    """A person's yes."""
     world.store.decide(ROLLOUT, world.journal.head, "approved", {"by": by}, world.clock.now())
 
 
@@ -333,6 +337,7 @@ def test_approval_that_never_comes_turns_back(tmp_path: Path) -> None:
 
 
 def rests(run: Run, until_at: float, **more: Any) -> NotYet:
+    """The wait that a rest leads to."""
     with pytest.raises(NotYet) as wait:
         run.rest("keep-warm", until_at, **more)
     return wait.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -21,10 +22,12 @@ PLAN: dict[str, Any] = {"service": {"name": "shop"}}
 
 
 def opened(store: Store, rollout: str = "shop-1", service: str = "shop", key: str | None = None) -> Row:
+    """An open rollout."""
     return store.open_rollout(rollout, service, PLAN, "hash", at=100.0, actor="me", reason="why", key=key)
 
 
 def put(store: Store, epoch: int, kind: str, step: str = "", data: dict[str, Any] | None = None, **more: Any) -> None:
+    """One entry of `shop-1`."""
     store.append("shop-1", epoch, kind, step, data or {}, 101.0, **more)
 
 
@@ -168,13 +171,12 @@ def test_a_stale_controller_records_nothing(store: Store) -> None:
     opened(store)
     stale = store.take_lease("shop", ME, 100.0)
     store.take_lease("shop", RIVAL, 200.0)
-    for write in (
-        lambda: put(store, stale, "done", "swap"),
-        lambda: store.save_wait("shop-1", stale, Wait("x", 1.0, None, 2.0, {})),
-        lambda: store.renew_lease("shop", stale, 200.0),
-    ):
-        with pytest.raises(Fenced, match="stale"):
-            write()
+    with pytest.raises(Fenced, match="stale"):
+        put(store, stale, "done", "swap")
+    with pytest.raises(Fenced, match="stale"):
+        store.save_wait("shop-1", stale, Wait("x", 1.0, None, 2.0, {}))
+    with pytest.raises(Fenced, match="stale"):
+        store.renew_lease("shop", stale, 200.0)
     assert len(store.entries("shop-1")) == 1
     assert store.wait("shop-1") is None
 
@@ -430,7 +432,45 @@ def test_a_service_nobody_drives_has_no_lease(store: Store) -> None:
     assert store.lease("shop") is None
 
 
+# Who drives
+
+
+def test_a_driver_is_known_while_it_is_there(store: Store) -> None:
+    """A second command drives too, or waits for a process that left long ago."""
+    opened(store)
+    assert store.driver("shop-1", 100.0) is None
+    store.note_driver("shop-1", ME, 100.0)
+    assert store.driver("shop-1", 110.0) == ME
+    assert store.driver("shop-1", 110.5) is None
+    store.leave_driver("shop-1", RIVAL)
+    assert store.driver("shop-1", 101.0) == ME
+    store.leave_driver("shop-1", ME)
+    assert store.driver("shop-1", 101.0) is None
+
+
+def test_a_dead_driver_drives_nothing(store: Store) -> None:
+    """After a crash the next command watches a process that is not there."""
+    opened(store)
+    store.note_driver("shop-1", Holder(socket.gethostname(), "an earlier boot", 1, "1"), 100.0)
+    assert store.driver("shop-1", 100.0) is None
+
+
+def test_a_driver_is_no_fence(store: Store) -> None:
+    """A courtesy between terminals keeps the engine from acting."""
+    opened(store)
+    store.note_driver("shop-1", ME, 100.0)
+    assert store.take_lease("shop", RIVAL, 100.0) == 1
+
+
 # Denied images
+
+
+def test_an_image_that_failed_on_enough_services_is_denied_to_all(store: Store) -> None:
+    """An image that breaks everything is tried on every service in turn."""
+    store.deny("shop", "base-2", "x", "shop-1", 1.0)
+    assert store.denied_everywhere(2) == {}
+    store.deny("cart", "base-2", "x", "cart-1", 1.0)
+    assert store.denied_everywhere(2) == {"base-2": "it failed on 2 services"}
 
 
 def test_denied_images_are_remembered_for_their_service_and_lifted(store: Store) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from rollout import store as module
-from rollout.store import MIGRATIONS, Store, StoreError
+from rollout.schema import MIGRATIONS
+from rollout.store import Store, StoreError
 
 
 def version_of(path: Path) -> int:
+    """The schema that a file says it has."""
     db = sqlite3.connect(path)
     (version,) = db.execute("PRAGMA user_version").fetchone()
     db.close()
@@ -147,9 +149,11 @@ class Failing:
 
     @property
     def in_transaction(self) -> bool:
+        """As SQLite says."""
         return self.db.in_transaction
 
     def execute(self, query: str, arguments: Any = ()) -> sqlite3.Cursor:
+        """As SQLite does, but for COMMIT."""
         if query == "COMMIT" and self.broken:
             if not self.keeps_transaction:
                 self.db.execute("ROLLBACK")

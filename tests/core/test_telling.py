@@ -13,13 +13,14 @@ from rollout import exits
 from rollout.journal import Entry, Journal
 from rollout.phases import PHASE_NAMES
 from rollout.store import Wait
-from rollout.summary import advisories, last_route, next_command, summarise, why
+from rollout.summary import LEDGER, advisories, last_route, next_command, summarise, why
 from rollout.telling import sentence, shares, waiting
 from tests.core.scene import ROLLOUT, World, a_plan, phase_is
 from tests.core.test_job import failing_live
 
 SOURCES = sorted((Path(__file__).parents[2] / "rollout").rglob("*.py"))
 SILENT = {"intended", "waiting"}  # the screen shows waits live; an intent is told when it is done
+KEYS = {"outcome"}  # where an outcome is looked up, not said
 OUTCOMES = {"promoted", "rolled_back", "aborted", "halted", "waiting_approval", "running"}
 
 
@@ -27,7 +28,9 @@ def kinds_written() -> set[str]:
     """Every kind of entry that the sources write: the constants handed to what writes entries."""
     position = {"_note": 0, "_fail": 0, "decide": 2, "append": 2, "_write": 2, "_append": 3}
     found = set[str]()
-    for call in (node for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+    for call in (
+        node for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    ):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if name in position and len(call.args) > position[name]:
             given = call.args[position[name]]
@@ -43,7 +46,7 @@ DATA: dict[str, dict[str, Any]] = {
     "failed": {"reason": "no"},
     "ended": {"outcome": "failed", "reason": "late"},
     "verdict_changed": {"check": "http", "answer": "fail", "summary": "503"},
-    "roll_back_decided": {"actor": "oncall", "reason": "slow"},
+    "roll_back_decided": {"kind": "abort", "actor": "oncall", "reason": "slow", "readiness": "2 of 2"},
     "warm_ended": {"by": "me"},
     "halted": {"reason": "edited"},
     "resumed": {"by": "me"},
@@ -53,7 +56,8 @@ DATA: dict[str, dict[str, Any]] = {
 STEPS = {"entered": "warm", "done": "swap:1:10", "closed": "retired"}
 
 
-def entry(kind: str, step: str = "", **data: Any) -> Entry:
+def entry(kind: str, step: str = "", /, **data: Any) -> Entry:
+    """An entry of this kind."""
     return Entry(ROLLOUT, 1, 100.0, 1, kind, step, data, "", "")
 
 
@@ -94,7 +98,14 @@ def test_every_phase_is_told(phase: str) -> None:
         (entry("ended", "observed:1:10", outcome="met", seen="x"), None),
         (entry("ended", "back:gone", outcome="gave_up", seen="1 left"), "back:gone: went on without it (1 left)"),
         (entry("ended", "approval", outcome="approved", by="boss"), None),
-        (entry("roll_back_decided", "", actor="oncall", reason="slow"), "turning back (oncall): slow"),
+        (
+            entry("roll_back_decided", kind="rollback", actor="oncall", reason="slow", readiness="2 of 2"),
+            "turning back, as oncall asked: slow",
+        ),
+        (
+            entry("roll_back_decided", kind="gate", actor="rollout", reason="slow", readiness="2 of 2 healthy"),
+            "turning back by itself; 2 of 2 healthy",
+        ),
         (entry("something new"), None),
     ],
 )
@@ -149,9 +160,10 @@ def test_every_outcome_that_is_written_has_a_code() -> None:
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.keyword) and node.arg in ("outcome", "outcome_now"):
-                written |= {leaf.value for leaf in ast.walk(node.value) if isinstance(leaf, ast.Constant) and leaf.value}
+                constants = [leaf.value for leaf in ast.walk(node.value) if isinstance(leaf, ast.Constant)]
+                written |= {value for value in constants if isinstance(value, str)}
     assert {"halted", "running", "waiting_approval"} <= written
-    assert {outcome for outcome in written if isinstance(outcome, str)} <= OUTCOMES
+    assert written <= OUTCOMES | KEYS
 
 
 def test_codes_are_the_contract() -> None:
@@ -182,6 +194,7 @@ def test_an_unknown_outcome_is_not_success() -> None:
 
 
 def summary(world: World, **more: Any) -> dict[str, Any]:
+    """How the rollout stands now."""
     return summarise(world.row, world.journal.entries, now=world.clock.now(), **more)
 
 
@@ -235,7 +248,7 @@ def test_a_reason_is_told_for_what_went_wrong(world: World) -> None:
 def test_the_last_route_is_the_one_that_was_done(world: World) -> None:
     """Status shows traffic where it was only meant to go."""
     assert last_route(world.journal) is None
-    world.drive(phase_is("mirroring"))
+    world.drive(phase_is("patching"))
     assert last_route(world.journal) == {"blue": 100, "green": 0}
     run = world.later()
     run._note("intended", "swap:1:50", {"args": {"weights": {"blue": 50, "green": 50}}})
@@ -245,12 +258,12 @@ def test_the_last_route_is_the_one_that_was_done(world: World) -> None:
 def test_the_latest_ledger_is_found() -> None:
     """The security gain of a rollout is not shown, or an old one is."""
     assert advisories(Journal([])) is None
-    ledgers = [{"fixed": [1]}, {"fixed": [1, 2]}]
+    ledgers = [{part: [number] for part in LEDGER} for number in (1, 2)]
     entries = [
-        entry("ended", "proof", outcome="passed", verdicts=[{"evidence": {}}, {"evidence": {"ledger": ledger}}])
+        entry("ended", "proof", outcome="passed", verdicts=[{"evidence": {}}, {"evidence": {"more": 1, **ledger}}])
         for ledger in ledgers
     ]
-    assert advisories(Journal(entries)) == ledgers[1]
+    assert advisories(Journal(entries)) == {"more": 1, **ledgers[1]}
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,9 @@ class Points:
 
         setattr(owner, name, wrapped)
 
-    def appended(self, the_store: Any, rollout: str, epoch: int, kind: str, step: str, data: Any, *_: Any, **__: Any) -> str:  # noqa: E501
+    def appended(
+        self, the_store: Any, rollout: str, epoch: int, kind: str, step: str, data: Any, *_: Any, **__: Any
+    ) -> str:
         self._step = step or kind
         return f"append {kind} {step} {data.get('check', '')}".strip()
 
@@ -107,7 +109,7 @@ def attempt(command: list[str], folder: Path, prepare: Callable[[], None]) -> tu
     if not pid:
         for path, number in ((out, 1), (err, 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115, PTH123
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         code = 70
         try:
             prepare()

@@ -40,7 +40,7 @@ SERVICE = "shop"
 Found = TypeVar("Found")
 
 # The images differ only in their lock, as patched images do; a comment in it says how the application behaves.
-APP = r'''
+APP = r"""
 import http.server, os, re, sys, threading, time
 from pathlib import Path
 LOCK = (Path(__file__).resolve().parent.parent / "requirements.lock").read_text()
@@ -74,7 +74,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 Server(("127.0.0.1", int(sys.argv[-1])), Handler).serve_forever()
-'''
+"""
 COMMAND = ["{python}", "-S", "{image}/app.py", "--port", "{port}"]
 
 
@@ -266,14 +266,14 @@ class Fleet:
 
     # The program
 
-    def begin(self, *arguments: str, config: bool = True) -> Running:
-        named = ["--config", str(self.config)] if config else []
-        running = Running([*PROGRAM, *arguments, *named], self.folder, environment(self.folder))
+    def begin(self, *arguments: str, **variables: str) -> Running:
+        command = [*PROGRAM, *arguments, "--config", str(self.config)]
+        running = Running(command, self.folder, {**environment(self.folder), **variables})
         self.children.append(running)
         return running
 
-    def rollout(self, *arguments: str, config: bool = True, timeout_s: float = PATIENCE_S) -> Done:
-        return self.begin(*arguments, config=config).wait(timeout_s)
+    def rollout(self, *arguments: str, timeout_s: float = PATIENCE_S) -> Done:
+        return self.begin(*arguments).wait(timeout_s)
 
     def up(self, image: str = "base-1") -> None:
         done = self.rollout("up", SERVICE, "--image", image)
@@ -335,6 +335,12 @@ class Fleet:
         said = running.out + running.err if running else ""
         assert self.reached(kind, step), f"it ended before {kind} {step} was journalled: {said}"
 
+    def wait_journalled(self, count: int, running: Running) -> None:
+        """Until the newest rollout has so many entries, or the command that drives it has ended."""
+        wait_until(
+            lambda: len(self.entries()) >= count or running.process.poll() is not None, f"entry {count} is journalled"
+        )
+
     def started(self) -> list[str]:
         """Every instance that ever ran, as each noted itself."""
         return self.starts.read_text().split() if self.starts.exists() else []
@@ -348,13 +354,11 @@ class Fleet:
         return [process for process in psutil.process_iter() if self._ours(process)]
 
     def _ours(self, process: psutil.Process) -> bool:
-        root = self.state.resolve() / "local"
+        root = str(self.state.resolve() / "local")
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return f"--dir {root}" in " ".join(process.cmdline()) or _variable(process, "ROLLOUT_SERVICE").endswith(
-                f"@{root}"
-            )
+            return process.cwd().startswith(root) or _variable(process, "ROLLOUT_SERVICE").endswith(f"@{root}")
         except psutil.Error:
             return False
 
