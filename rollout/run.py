@@ -178,6 +178,7 @@ class Run:
         route = self.guard()
         before = self.journal.open_intent(act.step)
         if before and act.kind == "create":
+            self.means.store.raise_if_stale(self.id, self.epoch)
             return act.do(Intent(before.data["token"], before.data["args"], route))
         if before and before.epoch != self.epoch:
             # Another controller's write may still be on its way: let it land before reading what is there.

@@ -239,10 +239,19 @@ class Store:
             service, head = db.execute("SELECT service, head_seq FROM rollouts WHERE id = ?", (rollout,)).fetchone()
             if head != head_seq:
                 raise HeadMoved(f"{rollout}: read at entry {head_seq}, now at {head}")
-            db.execute("UPDATE services SET epoch = epoch + 1 WHERE name = ?", (service,))
+            # Whoever has the lease is fenced by this, so that the next job need not wait for it to run out.
+            db.execute(
+                "UPDATE services SET epoch = epoch + 1, holder = NULL, lease_expires_at = NULL WHERE name = ?",
+                (service,),
+            )
             (epoch,) = db.execute("SELECT epoch FROM services WHERE name = ?", (service,)).fetchone()
             db.execute("UPDATE rollouts SET due_at = ? WHERE id = ?", (at, rollout))
             return self._append(db, rollout, epoch, kind, "", data, at, outcome)
+
+    def raise_if_stale(self, rollout: str, epoch: int) -> None:
+        """Fenced when somebody raised the epoch: asked before a write whose intent an earlier job journalled."""
+        with self._guard, self._named():
+            self._check_epoch(self._db, rollout, epoch)
 
     def _check_epoch(self, db: sqlite3.Connection, rollout: str, epoch: int) -> None:
         (now,) = db.execute(

@@ -149,6 +149,13 @@ def test_traffic_goes_back_first_and_then_is_marked(night: Night) -> None:
     assert (mark["rollout"], mark["active"], mark["reason"], mark["epoch"]) == ("shop-1", "blue", "checkout is slow", 1)
 
 
+@pytest.mark.parametrize("words", [("shop", "--reason", "slow"), ("--reason", "slow", "shop"), ("--reason=slow",)])
+def test_the_order_of_words_does_not_matter(night: Night, words: tuple[str, ...]) -> None:
+    """A tired person writes the reason before the service and gets a usage message."""
+    assert night.rollback(*words) == exits.DONE
+    assert night.toy.weights == BACK and night.toy.marks[0]["reason"] == "slow"
+
+
 def test_success_is_said_only_after_no_write_can_land_any_more(night: Night) -> None:
     """The engineer goes back to bed, and a late write undoes it."""
     night.store()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from healthchecks.base import Verdict
@@ -162,6 +162,8 @@ def test_ambient_trouble_is_waited_out() -> None:
 # Properties
 
 
+@example(GateRule(passes=0, failures=9), [("fail", 1.0)])
+@example(GateRule(passes=0), [("unknown", 1.0)])
 @given(RULES, LOOKS)
 def test_only_a_passing_look_passes(rule: GateRule, looks: list[tuple[Finding, float]]) -> None:
     """A gate passes at the very moment when it fails or sees nothing."""

@@ -12,6 +12,7 @@ from rollout import acts
 from rollout.flow import NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
 from rollout.run import ATTEMPTS, RETRY_S, Act, Intent, Run
+from rollout.store import Fenced
 from tests.core.scene import RIVAL, ROLLOUT, SHOP, World
 
 
@@ -214,12 +215,22 @@ def test_what_was_only_meant_counts_as_maybe_done(world: World) -> None:
 
 def test_a_stale_controller_means_nothing(world: World) -> None:
     """A frozen controller wakes up and moves traffic."""
-    from rollout.store import Fenced
-
     stale = world.run()
     world.passes(11)
     world.run(RIVAL)
     do = Doing()
+    with pytest.raises(Fenced):
+        stale.once(create(do))
+    assert do.calls == []
+
+
+def test_a_stale_controller_repeats_no_create(world: World) -> None:
+    """A frozen controller wakes up and creates an environment that its successor has given up."""
+    with pytest.raises(Dies):
+        world.run().once(create(Doing(Dies)))
+    stale, do = world.run(), Doing()
+    world.passes(11)
+    world.run(RIVAL)
     with pytest.raises(Fenced):
         stale.once(create(do))
     assert do.calls == []

@@ -205,6 +205,25 @@ def test_a_decision_fences_whoever_drives(store: Store) -> None:
         put(store, epoch, "intended", "swap:2:100")
 
 
+def test_a_stale_controller_is_told_before_it_repeats_a_write(store: Store) -> None:
+    """A frozen controller repeats a create whose intent it finds, long after another one took over."""
+    opened(store)
+    stale = store.take_lease("shop", ME, 100.0)
+    store.raise_if_stale("shop-1", stale)
+    store.take_lease("shop", RIVAL, 200.0)
+    with pytest.raises(Fenced):
+        store.raise_if_stale("shop-1", stale)
+
+
+def test_after_a_decision_nobody_waits_for_a_lease(store: Store) -> None:
+    """A rollback waits ten seconds for the lease of a controller that it has just fenced."""
+    opened(store)
+    store.take_lease("shop", ME, 100.0)
+    store.decide("shop-1", 1, "roll_back_decided", {}, 101.0)
+    assert store.lease("shop") is None
+    assert store.take_lease("shop", RIVAL, 101.0) == 3
+
+
 def test_a_refused_decision_changes_no_epoch(store: Store) -> None:
     """A refused rollback stops the rollout that it did not turn back."""
     opened(store)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,8 +25,8 @@ def listening(processes: Iterable[psutil.Process]) -> set[int]:
     found: set[int] = set()
     for process in processes:
         with suppress(psutil.Error):
-            open_now = [each for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
-            found |= {each.laddr[1] for each in open_now if each.laddr}
+            sockets: list[Any] = process.net_connections("tcp")
+            found |= {each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN}
     return found
 
 

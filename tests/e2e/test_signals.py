@@ -100,7 +100,7 @@ def terminal(fleet: Fleet, *arguments: str, **variables: str) -> Iterator[pexpec
     child: pexpect.spawn[str] = pexpect.spawn(
         PROGRAM[0],
         [*PROGRAM[1:], *arguments, "--config", str(fleet.config)],
-        env={**environment(fleet.folder), "TERM": "xterm", **variables},  # type: ignore[arg-type]
+        env={**environment(fleet.folder), "TERM": "xterm", **variables},
         encoding="utf-8",
         timeout=PATIENCE_S,
         dimensions=(24, 100),
