@@ -8,7 +8,8 @@ from typing import Any
 
 from providers.base import Environment, Patch, Route, Slot, Transient, plain, weights_for
 from rollout.card import Card
-from rollout.run import Act, Intent, Run
+from rollout.means import Act, Intent
+from rollout.run import Run
 
 
 def owner_tag(run: Run) -> str:

@@ -23,7 +23,8 @@ from rollout.plan import (
     raise_if_stale,
     raise_if_unsafe,
 )
-from rollout.store import Claimed, HeadMoved, Row
+from rollout.rows import Row
+from rollout.store import Claimed, HeadMoved
 from rollout.wiring import Installation
 
 

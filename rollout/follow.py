@@ -18,7 +18,8 @@ from rollout.decide import CannotTurnBack
 from rollout.engine.local import TICK_S, Driver, Listener
 from rollout.lease import this_process
 from rollout.phases import PROMOTED
-from rollout.store import NEVER, Row
+from rollout.rows import Row
+from rollout.store import NEVER
 from rollout.wiring import Installation
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -145,10 +145,24 @@ class Journal:
             if entry.kind == "intended" and "weights" in entry.data["args"]
         ]
 
-    def routes_released_by_a_person(self) -> list[Mapping[str, int]]:
-        """The routes that were there when a person said: back to the original."""
+    def routes_on_the_way(self) -> list[dict[str, int]]:
+        """The routes that may be seen and are ours: the last one done, and those in flight. Empty: not known yet."""
+        captured = self.value("capture")
+        if captured is None:
+            return []
+        intended = self.intended_routes()
+        done = [weights for entry, weights in intended if self.record(entry.step)]
+        in_flight = [weights for entry, weights in intended if not self.record(entry.step)]
+        return _unique([done[-1] if done else captured["route"]["weights"], *in_flight])
+
+    def routes_on_the_way_back(self) -> list[dict[str, int]]:
+        """The same when turning back: any that we ever declared, and what was there when a person said: back."""
+        captured = self.value("capture")
+        if captured is None:
+            return []
         said = (entry for entry in self.entries if entry.kind in ("roll_back_decided", "resumed"))
-        return [entry.data["route"] for entry in said if entry.data.get("by_person") and entry.data.get("route")]
+        released = [entry.data["route"] for entry in said if entry.data.get("by_person") and entry.data.get("route")]
+        return _unique([captured["route"]["weights"], *(weights for _, weights in self.intended_routes()), *released])
 
     def last(self, kind: str) -> Entry | None:
         return next((entry for entry in reversed(self.entries) if entry.kind == kind), None)
@@ -156,3 +170,11 @@ class Journal:
 
 def _failed(entry: Entry) -> bool:
     return entry.data.get("outcome") == "failed"
+
+
+def _unique(routes: Iterable[Mapping[str, int]]) -> list[dict[str, int]]:
+    found: list[dict[str, int]] = []
+    for route in routes:
+        if dict(route) not in found:
+            found.append(dict(route))
+    return found

@@ -150,7 +150,7 @@ def raise_if_unsafe(plan: Plan, denials: Mapping[str, str]) -> None:
             )
     if not plan.steps or plan.steps[-1] != 100 or list(plan.steps) != sorted(set(plan.steps)):
         raise UnsafePlan(f"{name}: traffic steps must rise and end in 100, found {list(plan.steps)}")
-    empty = [gate for gate in ("replacement", "live") if not plan.gates[gate].checks]
+    empty = [gate for gate in ("preflight", "replacement", "live") if not plan.gates[gate].checks]
     if empty:
         raise UnsafePlan(f"{name}: no checks in the {' and '.join(empty)} gate, so nothing would be proven")
 

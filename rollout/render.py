@@ -7,12 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rollout.journal import Entry
     from rollout.lease import Holder
-    from rollout.store import Wait
+    from rollout.rows import Wait
 
 _MARKS = {"failed": "31", "turning back": "33", "halted": "31", "interrupted": "33", "traffic:": "36", "promoted": "32"}
 
@@ -42,11 +43,11 @@ class Screen:
     def document(self, data: Mapping[str, Any], text: str) -> None:
         """The command's result: one JSON document, or its text."""
         self._clear()
-        print(json.dumps(data, sort_keys=True) if self.as_json else text, flush=True)
+        _put(sys.stdout, f"{json.dumps(data, sort_keys=True) if self.as_json else text}\n")
 
     def event(self, kind: str, **data: Any) -> None:
         if self.as_json:
-            print(json.dumps({"event": kind, **data}, sort_keys=True), flush=True)
+            _put(sys.stdout, json.dumps({"event": kind, **data}, sort_keys=True) + "\n")
 
     # The stream of a rollout that is driven or watched
 
@@ -70,8 +71,7 @@ class Screen:
         if self._live:
             self._clear()
             columns = _columns()
-            sys.stderr.write(f"\r          {text}"[: columns - 1])
-            sys.stderr.flush()
+            _put(sys.stderr, f"\r          {text}"[: columns - 1])
             self._shown_wait = text
         elif self._shown_wait != wait.step:
             self._shown_wait = wait.step
@@ -85,13 +85,23 @@ class Screen:
 
     def _clear(self) -> None:
         if self._live and self._shown_wait:
-            sys.stderr.write("\r\033[K")
+            _put(sys.stderr, "\r\033[K")
             self._shown_wait = ""
 
     def _write(self, text: str) -> None:
         self._clear()
         code = next((code for word, code in _MARKS.items() if word in text), None) if self._coloured else None
-        print(f"\033[{code}m{text}\033[0m" if code else text, file=sys.stderr, flush=True)
+        _put(sys.stderr, f"\033[{code}m{text}\033[0m\n" if code else f"{text}\n")
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Write at once. Where nobody reads any more (a closed terminal or pipe), what is being done goes on unheard."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _columns() -> int:

@@ -7,75 +7,25 @@ waited for by raising NotYet. Nothing is held in memory while a rollout waits.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from healthchecks.base import Readings, Subject, Verdict
-from providers.base import (
-    Clock,
-    Conflict,
-    HoldMark,
-    Provider,
-    ProviderError,
-    Reading,
-    Route,
-    Slot,
-    Transient,
-    Weights,
-    other,
-    plain,
-)
-from rollout.card import CardFolder
+from providers.base import Conflict, HoldMark, ProviderError, Reading, Route, Slot, Transient, Weights, plain
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
-from rollout.gate import Asked, GateState, finding_of, judge
+from rollout.gate import GateState, finding_of, judge
 from rollout.journal import Entry, Journal
+from rollout.look import Look, look_at, traffic_now
+from rollout.means import Act, Intent, Means
 from rollout.observer import Fact, Sights
 from rollout.phases import PHASES, may_follow
-from rollout.plan import CheckSpec, Plan
-from rollout.store import Store, Wait
+from rollout.plan import Plan
+from rollout.rows import Wait
 
 ATTEMPTS = 3  # within one job; after that the job is due again
 RETRY_S = 5.0
 LOOK_S = 30.0  # how often a resting rollout looks for a hold mark
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a job works with. `ask` puts one configured check to a subject and never raises."""
-
-    store: Store
-    provider: Provider
-    clock: Clock
-    cards: CardFolder
-    ask: Callable[[CheckSpec, Subject], Verdict]
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What was journalled before the act: its token, its arguments, and the route that was read directly before."""
-
-    token: str
-    args: Mapping[str, Any]
-    route: Route
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One thing done to the world.
-
-    read    changes nothing; only its result is journalled
-    create  a repeat carries the token and the very arguments that were recorded first
-    set     a repeat reads again, and is a new attempt with a new token; `is_done` says that nothing is left to do
-    """
-
-    step: str
-    kind: Literal["read", "create", "set"]
-    do: Callable[[Intent], Any]
-    args: Callable[[], Mapping[str, Any]] = dict
-    is_done: Callable[[Route, Mapping[str, Any]], bool] = lambda route, args: False
 
 
 class Run:
@@ -198,7 +148,7 @@ class Run:
         route = self.provider.traffic.route(self.service)
         if not self.turning_back:
             self.heed(route.mark)
-        known = self._declared_routes()
+        known = self._known_routes()
         if known and dict(route.weights) not in known:
             raise Halt(
                 f"someone else changed the route: found {dict(route.weights)}, "
@@ -211,23 +161,8 @@ class Run:
         if mark is not None and not self.turning_back:
             raise TurnBack(f"hold mark of {mark.by}: {mark.reason or 'emergency rollback'}", {"mark": plain(mark)})
 
-    def _declared_routes(self) -> list[dict[str, int]]:
-        """The routes that may be seen and are ours. Forward: the last one done and those still in flight."""
-        captured = self.journal.value("capture")
-        if captured is None:
-            return []
-        intended = self.journal.intended_routes()
-        if self.turning_back:
-            return _unique(
-                [
-                    captured["route"]["weights"],
-                    *(weights for _, weights in intended),
-                    *self.journal.routes_released_by_a_person(),
-                ]
-            )
-        done = [weights for entry, weights in intended if self.journal.record(entry.step)]
-        in_flight = [weights for entry, weights in intended if not self.journal.record(entry.step)]
-        return _unique([done[-1] if done else captured["route"]["weights"], *in_flight])
+    def _known_routes(self) -> list[dict[str, int]]:
+        return self.journal.routes_on_the_way_back() if self.turning_back else self.journal.routes_on_the_way()
 
     def stuck_s(self) -> float:
         """Seconds since something was last recorded."""
@@ -258,6 +193,8 @@ class Run:
             raise self._fail(
                 "ended", step, f"{step}: {waited}{answer.seen} (wanted: {fact})", deny=answer.state == "failed"
             )
+        if fact.kind == "routed":
+            self.guard()
         due = now + min(5.0, max(0.25, (now - wait.started_at) / 4))
         self._keep_waiting(wait, due, {**wait.state, "seen": answer.seen})
         raise NotYet(f"{step}: {answer.seen}", due)
@@ -268,74 +205,40 @@ class Run:
             return
         rule, checks = self.plan.gates[gate].rule, self.plan.gates[gate].checks
         wait = self._wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
-        since = self._since(wait)
-        asked = self._ask_all(checks, on, since)
-        self._journal_changes(wait, asked)
-        judged = GateState.from_json(wait.state["judged"])
+        stored = wait.state.get("since")
+        began = Reading.from_json(stored) if stored else traffic_now(self.means, self.service)
+        look = look_at(self.means, self.plan, checks, on, began)
+        self._heed_route(look.route)
+        self._journal_changes(wait, look)
         now = self.clock.now()
-        judged, outcome, why = judge(rule, judged, finding_of(asked), wait.started_at, now)
+        before = GateState.from_json(wait.state["judged"])
+        judged, outcome, why = judge(rule, before, finding_of(look.asked), wait.started_at, now)
         if outcome == "passed":
-            self._end(step, "passed", why=why, verdicts=[_as_evidence(each) for each in asked])
+            self._end(step, "passed", why=why, verdicts=look.evidence)
             return
         if outcome == "failed":
-            bad = [each for each in asked if each.finding != "pass"]
-            reason = f"{step}: {why}: " + "; ".join(f"{each.check}: {each.verdict.summary}" for each in bad)
-            deny = any(each.finding == "fail" for each in asked) and on == self.plan.replacement
-            raise self._fail("ended", step, reason, deny=deny, verdicts=[_as_evidence(each) for each in asked])
-        state = {
-            **wait.state,
-            "judged": judged.to_json(),
-            "seen": why,
-            "since": plain(since),
-            "verdicts": {
-                each.check: {"answer": each.finding, "summary": each.verdict.summary, "at": now} for each in asked
-            },
+            deny = on == self.plan.replacement and any(each.finding == "fail" for each in look.asked)
+            reason = f"{step}: {why}: {look.told('pass')}"
+            raise self._fail("ended", step, reason, deny=deny, verdicts=look.evidence)
+        verdicts = {
+            each.check: {"answer": each.finding, "summary": each.verdict.summary, "at": now} for each in look.asked
         }
-        self._keep_waiting(wait, now + rule.interval_s, state)
+        told = {"judged": judged.to_json(), "seen": why, "since": plain(look.since), "verdicts": verdicts}
+        self._keep_waiting(wait, now + rule.interval_s, {**wait.state, **told})
         raise NotYet(f"{step}: {why}", now + rule.interval_s)
 
-    def _ask_all(self, checks: Sequence[CheckSpec], on: Slot, since: Reading | None) -> list[Asked]:
-        """Every check about one side; where it fails also about the side beside it, at the same time."""
-        readings = Readings(self.provider, self.service, since)
-        about, beside = self._subject(on, readings), self._subject(other(on), readings)
-        asked = []
-        for check in checks:
-            verdict = self.means.ask(check, about)
-            compare = verdict.answer == "fail" and about.role == "replacement"
-            asked.append(Asked(check.label, verdict, self.means.ask(check, beside) if compare else None))
-        self.heed(self._mark_seen(readings))
-        return asked
+    def _heed_route(self, seen: Route | None) -> None:
+        """What a look showed in passing is read directly before anything follows from it."""
+        if seen is None:
+            return  # the next write reads it
+        self.heed(seen.mark)
+        known = self._known_routes()
+        if known and dict(seen.weights) not in known:
+            self.guard()
 
-    def _mark_seen(self, readings: Readings) -> HoldMark | None:
-        try:
-            return readings.traffic().route.mark
-        except (ProviderError, KeyError):
-            return None  # the next write reads it directly
-
-    def _subject(self, slot: Slot, readings: Readings) -> Subject:
-        replacement = slot == self.plan.replacement
-        return Subject(
-            role="replacement" if replacement else "original",
-            slot=slot,
-            beside=other(slot),
-            readings=readings,
-            patch=self.plan.patch if replacement else None,
-            capacity=self.plan.capacity,
-            now=self.clock.now(),
-        )
-
-    def _since(self, wait: Wait) -> Reading | None:
-        """The traffic when the gate began: what checks count from."""
-        if wait.state.get("since"):
-            return Reading.from_json(wait.state["since"])
-        try:
-            return self.provider.traffic.observe([self.service])[self.service.name]
-        except (ProviderError, KeyError):
-            return None
-
-    def _journal_changes(self, wait: Wait, asked: Sequence[Asked]) -> None:
+    def _journal_changes(self, wait: Wait, look: Look) -> None:
         before = wait.state.get("verdicts", {})
-        for each in asked:
+        for each in look.asked:
             if before.get(each.check, {}).get("answer") != each.finding:
                 data = {"answer": each.finding, "summary": each.verdict.summary}
                 self._note("verdict_changed", wait.step, {"check": each.check, **data})
@@ -403,16 +306,3 @@ class Run:
 
     def _end(self, step: str, outcome: str, *, outcome_now: str | None = None, **data: Any) -> None:
         self._note("ended", step, {"outcome": outcome, **plain(data)}, outcome=outcome_now)
-
-
-def _as_evidence(asked: Asked) -> dict[str, Any]:
-    data = {"check": asked.check, "finding": asked.finding, **plain(asked.verdict)}
-    return {**data, "beside": plain(asked.beside)} if asked.beside else data
-
-
-def _unique(routes: Sequence[Mapping[str, int]]) -> list[dict[str, int]]:
-    found: list[dict[str, int]] = []
-    for route in routes:
-        if dict(route) not in found:
-            found.append(dict(route))
-    return found

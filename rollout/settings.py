@@ -120,7 +120,7 @@ def _default(gate: str) -> tuple[CheckSpec, ...]:
 class Checks(Settings):
     """What is asked before anything changes, of the replacement before it has traffic, and while it has some."""
 
-    preflight: tuple[CheckSpec, ...] = _default("preflight")
+    preflight: Annotated[tuple[CheckSpec, ...], AfterValidator(_something_asked)] = _default("preflight")
     replacement: Annotated[tuple[CheckSpec, ...], AfterValidator(_something_asked)] = _default("replacement")
     live: Annotated[tuple[CheckSpec, ...], AfterValidator(_something_asked)] = _default("live")
 

@@ -11,12 +11,12 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rollout.journal import GENESIS, Entry, canonical, next_entry
 from rollout.lease import LEASE_S, Holder, is_provably_dead
+from rollout.rows import Row, Wait
 from rollout.schema import MIGRATIONS
 
 
@@ -44,37 +44,6 @@ class LeaseHeld(Exception):
 
 class HeadMoved(Exception):
     """The journal went on since it was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One rollout as listed; the journal is the truth, this is its summary."""
-
-    id: str
-    service: str
-    key: str | None
-    plan: Mapping[str, Any]
-    plan_hash: str
-    actor: str
-    reason: str
-    opened_at: float
-    phase: str
-    outcome: str
-    closed_at: float | None
-    head_seq: int
-    head_hash: str
-    due_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """What a rollout waits for: the state of a gate or fact between two looks."""
-
-    step: str
-    started_at: float
-    deadline_at: float | None
-    due_at: float
-    state: Mapping[str, Any]
 
 
 class Store:

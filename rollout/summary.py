@@ -8,7 +8,7 @@ from typing import Any
 from rollout import exits
 from rollout.journal import Entry, Journal
 from rollout.phases import can_turn_back
-from rollout.store import Row
+from rollout.rows import Row
 
 LEDGER = {"fixed", "remaining", "introduced", "unknown"}
 """The parts by which a check's evidence is known to be a ledger of advisories."""

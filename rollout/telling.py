@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rollout.journal import Entry
-from rollout.store import Wait
+from rollout.rows import Wait
 
 _PHASES = {
     "preparing": "preparing: is the service fit to be rolled out?",

@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # help and completion come through here: each part is importe
     from healthchecks.base import Subject, Verdict
     from providers.base import Clock, Context, Provider
     from rollout.card import CardFolder
+    from rollout.means import Means
     from rollout.plan import CheckSpec
-    from rollout.run import Means
     from rollout.settings import Fleet, ServiceSettings
     from rollout.store import Store
 
@@ -97,7 +97,7 @@ class Installation:
         return self._providers[name]
 
     def means(self, provider: str) -> Means:
-        from rollout.run import Means
+        from rollout.means import Means
 
         return Means(self.store, self.provider(provider), self.clock, self.cards, self.ask)
 

@@ -12,7 +12,7 @@ from rollout.commands.options import Config, Json, Usage, Which, complete_rollou
 from rollout.render import Screen, ledger_text, standing
 
 if TYPE_CHECKING:
-    from rollout.store import Row
+    from rollout.rows import Row
 
 commands = typer.Typer()
 journal = typer.Typer(help="The record of everything done.", no_args_is_help=True, rich_markup_mode=None)

@@ -12,7 +12,7 @@ from rollout.state_dir import find_fleet_file
 from rollout.wiring import Installation, thin_rollback
 
 if TYPE_CHECKING:
-    from rollout.store import Row
+    from rollout.rows import Row
 
 
 class Usage(Exception):

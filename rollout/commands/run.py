@@ -28,7 +28,7 @@ from rollout.commands.options import (
 from rollout.render import Screen, plan_text, standing
 
 if TYPE_CHECKING:
-    from rollout.store import Row
+    from rollout.rows import Row
     from rollout.wiring import Installation
 
 commands = typer.Typer()

@@ -11,9 +11,10 @@ from rollout.decide import CannotTurnBack, decide_roll_back
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
 from rollout.lease import Holder
+from rollout.means import Means
 from rollout.observer import Sights
 from rollout.plan import STORY, Plan
-from rollout.run import RETRY_S, Means, Run
+from rollout.run import RETRY_S, Run
 from rollout.store import Fenced
 
 

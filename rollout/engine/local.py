@@ -10,8 +10,9 @@ from providers.base import Clock
 from rollout.engine.job import Advanced, advance
 from rollout.journal import Entry
 from rollout.lease import HEARTBEAT_S, Holder
-from rollout.run import Means
-from rollout.store import Fenced, LeaseHeld, Row, Store, Wait
+from rollout.means import Means
+from rollout.rows import Row, Wait
+from rollout.store import Fenced, LeaseHeld, Store
 
 TICK_S = 0.1
 
@@ -77,6 +78,7 @@ class Driver:
         self._told_seq = told_seq
         self._told_wait: Wait | None = None
         self._noted_at: float | None = None
+        self._began = False
 
     def tick(self) -> Row:
         """Begin or end a job if one is due, tell what is new, and return how the rollout stands."""
@@ -86,7 +88,13 @@ class Driver:
                 raise job.error
         row = self.look()
         now = self._clock.now()
-        if row.closed_at is None and self._is_ours(now) and self._job is None and row.due_at <= now:
+        if (
+            row.closed_at is None
+            and self._is_ours(now)
+            and self._job is None
+            and (row.due_at <= now or not self._began)
+        ):
+            self._began = True  # the first look is at once: what waits may have a hold mark by now
             self._job = Job(self.rollout, self._means, self._holder)
             self._job.begin()
         return row

@@ -18,9 +18,11 @@ from rollout.engine.job import Advanced, advance
 from rollout.gate import GateRule
 from rollout.journal import Entry, Journal
 from rollout.lease import Holder
+from rollout.means import Act, Means
 from rollout.plan import DEADLINES, GATES, CheckSpec, Gate, Plan
-from rollout.run import Act, Means, Run
-from rollout.store import NEVER, Row, Store
+from rollout.rows import Row
+from rollout.run import Run
+from rollout.store import NEVER, Store
 
 SHOP = Service("shop")
 ROLLOUT = "shop-1"

@@ -21,7 +21,8 @@ from rollout.exits import INTERRUPTED, TIMED_OUT
 from rollout.follow import Follower, Interrupts, LeftAtOnce, finish_line, is_closed, is_promoted, is_stuck
 from rollout.lease import LEASE_S, Holder, this_process
 from rollout.plan import Plan, StalePlan, UnsafePlan
-from rollout.store import NEVER, Claimed, Row, Store
+from rollout.rows import Row
+from rollout.store import NEVER, Claimed, Store
 from rollout.wiring import Installation
 from tests.core.scene import FLEET, HOLDER, RIVAL, SHOP
 

@@ -9,7 +9,8 @@ import pytest
 from providers.base import Transient
 from rollout import acts
 from rollout.flow import Halt, NotYet, TurnBack
-from rollout.run import Act, Run
+from rollout.means import Act
+from rollout.run import Run
 from tests.core.scene import ROLLOUT, World
 from tests.core.test_run_once import Dies, Doing, create
 

@@ -11,7 +11,8 @@ from providers.base import Conflict, Denied, Invalid, Throttled, Transient
 from rollout import acts
 from rollout.flow import NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
-from rollout.run import ATTEMPTS, RETRY_S, Act, Intent, Run
+from rollout.means import Act, Intent
+from rollout.run import ATTEMPTS, RETRY_S, Run
 from rollout.store import Fenced
 from tests.core.scene import RIVAL, ROLLOUT, SHOP, World
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from rollout.journal import Journal, first_broken_link
 from rollout.lease import Holder
-from rollout.store import NEVER, Claimed, Fenced, HeadMoved, LeaseHeld, Row, Store, StoreError, Wait
+from rollout.rows import Row, Wait
+from rollout.store import NEVER, Claimed, Fenced, HeadMoved, LeaseHeld, Store, StoreError
 
 ME, RIVAL = Holder("elsewhere", "b", 1, "1"), Holder("elsewhere", "b", 2, "2")
 PLAN: dict[str, Any] = {"service": {"name": "shop"}}

@@ -12,7 +12,7 @@ import pytest
 from rollout import exits
 from rollout.journal import Entry, Journal
 from rollout.phases import PHASE_NAMES
-from rollout.store import Wait
+from rollout.rows import Wait
 from rollout.summary import LEDGER, advisories, last_route, next_command, summarise, why
 from rollout.telling import sentence, shares, waiting
 from tests.core.scene import ROLLOUT, World, a_plan, phase_is

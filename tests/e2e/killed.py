@@ -24,7 +24,7 @@ from typing import Any
 
 from providers.local import adapter, builds, compute, home, patcher, processes, records, rollback, tokens, traffic
 from providers.local.balancer.client import BalancerClient, BalancerError
-from rollout import bootstrap, card, cli, control, emergency, entry, follow, settings, store  # noqa: F401 - once
+from rollout import bootstrap, card, cli, control, emergency, entry, follow, run, settings, store  # noqa: F401 - once
 from rollout.engine import local  # noqa: F401 - imported here once, and not by each attempt
 
 MOST = 400
@@ -58,26 +58,31 @@ class Points:
                 os.kill(os.getpid(), signal.SIGKILL)
                 signal.pause()
 
-    def wrap(self, owner: Any, name: str, label: Callable[..., str]) -> None:
+    def wrap(self, owner: Any, name: str, label: Callable[..., str], *, before: bool = True) -> None:
         original = getattr(owner, name)
 
         def wrapped(*arguments: Any, **options: Any) -> Any:
             told = label(*arguments, **options)
-            self.reach(f"before {told}")
+            if before:
+                self.reach(f"before {told}")
             answer = original(*arguments, **options)
             self.reach(f"after {told}")
             return answer
 
         setattr(owner, name, wrapped)
 
-    def appended(
-        self, the_store: Any, rollout: str, epoch: int, kind: str, step: str, data: Any, *_: Any, **__: Any
-    ) -> str:
-        self._step = step or kind
-        return f"append {kind} {step} {data.get('check', '')}".strip()
+    def follow(self) -> None:
+        """Know at which step of the story this process is."""
+        recall = run.Run._recall
+
+        def noted(the_run: run.Run, step: str) -> Any:
+            self._step = step
+            return recall(the_run, step)
+
+        run.Run._recall = noted  # type: ignore[method-assign]
 
     def journal(self) -> None:
-        self.wrap(store.Store, "append", self.appended)
+        self.wrap(store.Store, "append", _appended)
         self.wrap(store.Store, "decide", lambda s, rollout, head, kind, *_, **__: f"decide {kind}")
         self.wrap(store.Store, "open_rollout", lambda *_, **__: "open_rollout")
         self.wrap(store.Store, "save_wait", lambda s, rollout, epoch, wait: f"look {wait.step}")
@@ -86,20 +91,18 @@ class Points:
 
     def inside(self) -> None:
         """Written, but not committed."""
-        self.wrap(store.Store, "_append", lambda s, db, rollout, epoch, kind, step, *_: f"write {kind} {step}".strip())
+        label: Callable[..., str] = lambda s, db, rollout, epoch, kind, step, *_: f"write {kind} {step}".strip()  # noqa: E731
+        self.wrap(store.Store, "_append", label, before=False)
 
     def acts(self) -> None:
-        append = store.Store.append
-
-        def note(*arguments: Any, **options: Any) -> Any:
-            self.appended(*arguments, **options)
-            return append(*arguments, **options)
-
-        store.Store.append = note  # type: ignore[method-assign]
         for owner, names in ACTS:
             for name in names:
                 called = f"{getattr(owner, '__name__', owner).rpartition('.')[2]}.{name}"
                 self.wrap(owner, name, lambda *_, called=called, **__: f"{called} in {self._step}")
+
+
+def _appended(s: Any, rollout: str, epoch: int, kind: str, step: str, data: Any, *_: Any, **__: Any) -> str:
+    return f"append {kind} {step} {data.get('check', '')}".strip()
 
 
 def attempt(command: list[str], folder: Path, prepare: Callable[[], None]) -> tuple[int, str, str]:
@@ -132,6 +135,7 @@ def main(config: Path, kinds: list[str], command: list[str]) -> None:
 
     def armed() -> None:
         points = Points(done)
+        points.follow()
         for kind in kinds:
             getattr(points, kind)()
 

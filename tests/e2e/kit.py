@@ -305,6 +305,11 @@ class Fleet:
         """Where traffic is, as the balancer says."""
         return dict(BalancerClient(self.balancer, 10.0).state()["weights"])
 
+    def healthy(self, slot: str) -> int:
+        """How many targets of a slot the balancer calls healthy."""
+        targets = BalancerClient(self.balancer, 10.0).state()["targets"][slot]
+        return sum(target["healthy"] is True for target in targets)
+
     def reroute(self, **weights: int) -> None:
         """A person edits the weights by hand."""
         BalancerClient(self.balancer, 10.0).set_weights(weights, expected_revision=None, token="by hand")

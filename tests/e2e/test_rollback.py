@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.e2e.kit import SERVICE, Fleet
+from tests.e2e.kit import SERVICE, Fleet, wait_until
 
 pytestmark = pytest.mark.e2e
 BACK = {"blue": 100, "green": 0}
@@ -144,6 +144,7 @@ def test_the_original_is_not_healthy(warm: Fleet) -> None:
     """Traffic would be sent to a side that cannot serve; or, when everything else is worse, could not be."""
     for process in warm.instances("blue"):
         process.kill()
+    wait_until(lambda: not warm.healthy("blue"), "the balancer has noticed")
     with warm.load() as load:
         done = warm.rollout("rollback", SERVICE)
         assert done.code == 5, done
@@ -155,6 +156,18 @@ def test_the_original_is_not_healthy(warm: Fleet) -> None:
     forced = warm.rollout("rollback", SERVICE, "--force", "--no-wait")
     assert forced.code == 0, forced
     assert warm.weights == BACK
+
+
+@pytest.mark.xfail(reason="the way back gives the replacement up without a look at the original's health", strict=True)
+def test_the_original_dies_right_after_the_rollback(warm: Fleet) -> None:
+    """The last side that can serve would be given up: an outage made by the rollback."""
+    running = warm.begin("rollback", SERVICE)
+    wait_until(lambda: warm.weights == BACK, "traffic is back")
+    for process in warm.instances("blue"):
+        process.kill()
+    done = running.wait()
+    assert warm.instances("green"), "the only side that serves is still there"
+    assert done.code == 5, done
 
 
 def test_after_the_window(tmp_path: object, written: Fleet) -> None:

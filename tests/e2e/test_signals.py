@@ -159,7 +159,7 @@ def test_a_closed_terminal_puts_traffic_back(fleet: Fleet) -> None:
     fleet.change(**LONG)
     with terminal(fleet, "start", SERVICE, "--image", "base-2") as child:
         shifting(fleet)
-        child.close(force=False)  # the kernel sends SIGHUP, and writing fails from now on
+        child.ptyproc.fileobj.close()  # the kernel sends SIGHUP, and writing fails from now on
         wait_until(lambda: fleet.weights == {"blue": 100, "green": 0}, "traffic is back")
         wait_until(lambda: fleet.reached("closed"), "the rest is done, too")
     assert fleet.instances("green") == []

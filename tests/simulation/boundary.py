@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from providers.base import Compute, Denied, Inventory, Patcher, Provider, Throttled, Traffic, Transient
 from rollout.card import Card, CardFolder
 from rollout.lease import Holder
-from rollout.run import Means
+from rollout.means import Means
 from rollout.store import Store
 from tests.simulation.scene import ask
 
