@@ -1,7 +1,8 @@
 """Does the balancer itself call enough of the slot's targets healthy?
 
 Own requests are not enough: traffic goes where the balancer believes it can. One unhealthy target fails, one
-that was not judged yet is unknown, and a slot without targets fails.
+that was not judged yet is unknown, and a slot without targets fails. Severity: the share of the targets (of those
+needed, if there are fewer) that are not healthy.
 """
 
 from __future__ import annotations
@@ -42,14 +43,16 @@ def ask(options: Options, subject: Subject) -> Verdict:
 
 
 def _judge(targets: TargetHealth, needed: int, evidence: Mapping[str, Any]) -> Verdict:
+    wanted = max(needed, targets.total)
+    severity = (wanted - targets.healthy) / wanted  # what is not there is not healthy either
     if not targets.total:
-        return Verdict.failed("the balancer has no targets for this slot", **evidence)
+        return Verdict.failed("the balancer has no targets for this slot", severity=severity, **evidence)
     if targets.unhealthy:
         why = "; ".join(evidence["reasons"][:3]) or "no reason given"
         summary = f"{targets.unhealthy} of {targets.total} targets unhealthy: {why}"
-        return Verdict.failed(summary, **evidence)
+        return Verdict.failed(summary, severity=severity, **evidence)
     if targets.total < needed:
-        return Verdict.failed(f"only {targets.total} targets, {needed} are needed", **evidence)
+        return Verdict.failed(f"only {targets.total} targets, {needed} are needed", severity=severity, **evidence)
     if targets.unknown:
         summary = f"{targets.unknown} of {targets.total} targets not judged by the balancer yet"
         return Verdict.unknown(summary, **evidence)

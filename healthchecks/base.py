@@ -24,19 +24,28 @@ Role = Literal["original", "replacement"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer with its reason. `evidence` is plain data that goes into the journal: no secrets, bounded size."""
+    """An answer with its reason. `evidence` is plain data that goes into the journal: no secrets, bounded size.
+
+    `severity` is for failing verdicts: how much of what was asked failed, from 0 to 1. By it a gate tells a bad
+    day of both sides from a replacement that is far worse. A check that cannot measure it leaves it at 1.
+    """
 
     answer: Answer
     summary: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    severity: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.severity <= 1:
+            raise ValueError(f"a severity is a share from 0 to 1, not {self.severity}")
 
     @classmethod
     def passed(cls, summary: str, **evidence: Any) -> Verdict:
         return cls("pass", summary, evidence)
 
     @classmethod
-    def failed(cls, summary: str, **evidence: Any) -> Verdict:
-        return cls("fail", summary, evidence)
+    def failed(cls, summary: str, *, severity: float = 1.0, **evidence: Any) -> Verdict:
+        return cls("fail", summary, evidence, severity)
 
     @classmethod
     def unknown(cls, summary: str, **evidence: Any) -> Verdict:

@@ -38,7 +38,7 @@ def ask(options: Options, subject: Subject) -> Verdict:
         wrong.insert(0, f"capacity is {this.capacity}, {subject.capacity} are needed")
     if subject.role == "replacement" and beside is not None:
         wrong += differences(this, beside)
-        unclear += [] if this.fingerprint or beside.fingerprint else ["neither side's configuration is known"]
+        unclear += _unclear(this, beside)
     return _sum_up(wrong, unclear, _evidence(this, beside))
 
 
@@ -53,6 +53,16 @@ def differences(replacement: Environment, original: Environment) -> list[str]:
     versions = replacement.app_version, original.app_version
     if None not in versions and versions[0] != versions[1]:
         found.append(_difference("application version", *versions))
+    return found
+
+
+def _unclear(replacement: Environment, original: Environment) -> list[str]:
+    """What cannot be compared. Versions that neither side tells are none that the provider knows of."""
+    known = replacement.fingerprint or original.fingerprint
+    found = [] if known else ["neither side's configuration is known"]
+    if (replacement.app_version is None) != (original.app_version is None):
+        side = replacement.slot if replacement.app_version is None else original.slot
+        found.append(f"the application version of {side} is not known, that of the other side is")
     return found
 
 

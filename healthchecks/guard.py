@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import TypeVar
 
@@ -51,7 +52,7 @@ def _sound(verdict: object) -> Verdict:
     except (TypeError, ValueError, RecursionError) as error:
         return Verdict.unknown(f"check crashed: its evidence is not plain data: {short(error)}")
     if size > EVIDENCE_BYTES:
-        return Verdict(verdict.answer, verdict.summary, {"evidence_cut": f"{size} bytes were too many"})
+        return replace(verdict, evidence={"evidence_cut": f"{size} bytes were too many"})
     return verdict
 
 

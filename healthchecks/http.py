@@ -1,7 +1,8 @@
 """Does the slot answer HTTP requests as it should, through the test route and at each running instance?
 
 An answer that is not as expected, or a refused connection, is a fail. No complete answer within
-`subject.timeout_s` (which bounds the whole ask) or a broken way there is unknown.
+`subject.timeout_s` (which bounds the whole ask) or a broken way there is unknown. Severity: the share of the
+places that did not answer as expected; in a verdict that fails anyway, those that stayed silent count too.
 """
 
 from __future__ import annotations
@@ -143,4 +144,8 @@ def _sum_up(findings: Iterable[Finding]) -> Verdict:
     if not wrong:
         return Verdict.passed(f"{len(ranked)} of {len(ranked)} answered as expected", **evidence)
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    return Verdict(wrong[0].answer, f"{wrong[0].where} {wrong[0].why}{more}", evidence)
+    summary = f"{wrong[0].where} {wrong[0].why}{more}"
+    if wrong[0].answer == "unknown":
+        return Verdict.unknown(summary, **evidence)
+    severity = sum(finding.answer != "pass" for finding in ranked) / len(ranked)
+    return Verdict.failed(summary, severity=severity, **evidence)

@@ -148,7 +148,10 @@ InstanceState = Literal["starting", "running", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A host or process of a slot, as observed. `address` is host:port; `reason` says why it failed."""
+    """A host or process of a slot, as observed. `address` is host:port; `reason` says why it failed.
+
+    `own_fault`: it ended by itself, by its own code; not killed, not kept from starting, not in want of capacity.
+    """
 
     id: str
     slot: Slot
@@ -157,6 +160,7 @@ class Instance:
     address: str
     reason: str = ""
     started_at: float | None = None
+    own_fault: bool = False
 
 
 @dataclass(frozen=True, slots=True)

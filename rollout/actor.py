@@ -1,13 +1,14 @@
-"""Who asked: the user of this operating system on this host. Standard library only."""
+"""Who asked: the user of this operating system on this host, not who the environment says. Standard library only."""
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import socket
 
 
 def this_person() -> str:
     try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):
-        return f"unknown@{socket.gethostname()}"
+        return f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+    except KeyError:
+        return f"uid {os.getuid()}@{socket.gethostname()}"

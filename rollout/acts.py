@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from providers.base import Environment, Patch, Route, Slot, Transient, plain, weights_for
-from rollout.card import Card
+from providers.base import Conflict, Environment, Patch, Route, Slot, Transient, plain, weights_for
+from rollout.card import Card, CardSuperseded
+from rollout.decide import was_healthy
+from rollout.journal import Entry
 from rollout.means import Act, Intent
 from rollout.run import Run
 
@@ -50,38 +52,50 @@ def changes_since_plan(run: Run) -> list[str]:
 
 
 def write_card(run: Run, step: str = "card", *, valid_for_s: float | None = None, closed: str = "") -> Act:
-    """Write the way back, or write it again with its end."""
+    """Write the way back, or write it again: with the capacity that it needs now, and with its end."""
 
     def args() -> dict[str, Any]:
-        now, plan = run.clock.now(), run.plan
-        earlier = run.journal.value("card")
-        card = (
-            Card(**earlier)
-            if earlier
-            else Card(
-                rollout=run.id,
-                service=plan.service.name,
-                provider=plan.provider,
-                original=plan.original,
-                replacement=plan.replacement,
-                target=run.provider.traffic.card_target(run.service),
-                capacity=plan.capacity,
-                write_timeout_s=run.provider.write_timeout_s,
-                app_version=plan.app_version,
-                written_at=now,
-            )
-        )
+        now = run.clock.now()
+        card = latest_card(run) or first_card(run, now)
         until = now + valid_for_s if valid_for_s is not None else card.valid_until
-        return replace(card, valid_until=until, closed=closed).to_json()
+        return replace(card, capacity=run.need, valid_until=until, closed=closed).to_json()
 
     def do(intent: Intent) -> Mapping[str, Any]:
         try:
             run.means.cards.write(Card.from_json(intent.args))
+        except CardSuperseded as error:
+            raise Conflict(str(error)) from error
         except OSError as error:
             raise Transient(f"the rollback card cannot be written: {error}") from error
         return dict(intent.args)
 
     return Act(step, "create", do, args)
+
+
+def first_card(run: Run, now: float) -> Card:
+    plan = run.plan
+    return Card(
+        rollout=run.id,
+        service=plan.service.name,
+        provider=plan.provider,
+        original=plan.original,
+        replacement=plan.replacement,
+        target=run.provider.traffic.card_target(run.service),
+        capacity=run.need,
+        write_timeout_s=run.provider.write_timeout_s,
+        app_version=plan.app_version,
+        written_at=now,
+        was_healthy=was_healthy(run.journal.value("capture"), plan),
+    )
+
+
+def latest_card(run: Run) -> Card | None:
+    """The card as it was last written; only cards have a record of when they were."""
+    for entry in reversed(run.journal.entries):
+        value = entry.data.get("value") if entry.kind == "done" else None
+        if isinstance(value, Mapping) and "written_at" in value:
+            return Card.from_json(value)
+    return None
 
 
 def mirror_original(run: Run) -> Act:
@@ -96,15 +110,45 @@ def mirror_original(run: Run) -> Act:
     )
 
 
-def pin(run: Run, step: str, slot: Slot, floor: int) -> Act:
-    """A floor with owner and original value (in the capture); never a ceiling."""
-    return Act(
-        step,
-        "set",
-        lambda intent: run.provider.compute.set_floor(run.service, slot, intent.args["floor"], intent.token),
-        lambda: {"slot": slot, "floor": floor, "was": captured(run, slot).floor},
-        lambda route, args: run.provider.compute.describe(run.service)[slot].floor == args["floor"],
+def pin(run: Run, step: str, slot: Slot) -> Act:
+    """A floor at what is needed now; never a ceiling, and never below what somebody else asked for."""
+
+    def args() -> dict[str, Any]:
+        found = run.provider.compute.describe(run.service)[slot].floor
+        return {"slot": slot, "floor": max(found, run.need), "found": found}
+
+    return _set_floor(run, step, slot, args, lambda route, args: args["found"] >= args["floor"])
+
+
+def unpin(run: Run, step: str, slot: Slot, floor: int) -> Act:
+    """Give the floor its original value back, if what is there is ours."""
+
+    def args() -> dict[str, Any]:
+        pins = [entry.data["args"] for entry in run.journal.entries if _is_pin(entry)]
+        ours = [pin["floor"] for pin in pins if pin["slot"] == slot][-1:]
+        found = run.provider.compute.describe(run.service)[slot].floor
+        return {"slot": slot, "floor": floor, "found": found, "ours": ours}
+
+    return _set_floor(
+        run, step, slot, args, lambda route, args: args["found"] not in args["ours"] or args["found"] == args["floor"]
     )
+
+
+def _is_pin(entry: Entry) -> bool:
+    return entry.kind == "intended" and entry.step.startswith("pin:")
+
+
+def _set_floor(
+    run: Run,
+    step: str,
+    slot: Slot,
+    args: Callable[[], dict[str, Any]],
+    is_done: Callable[[Route, Mapping[str, Any]], bool],
+) -> Act:
+    def do(intent: Intent) -> None:
+        run.provider.compute.set_floor(run.service, slot, intent.args["floor"], intent.token)
+
+    return Act(step, "set", do, args, is_done)
 
 
 def patch_replacement(run: Run) -> Act:
@@ -152,14 +196,17 @@ def attach(run: Run, step: str, slot: Slot) -> Act:
     return Act(step, "set", do, lambda: {"slot": slot})
 
 
-def swap(run: Run, step: str, weights: Mapping[Slot, int]) -> Act:
-    """Move new traffic; the other side is added to before this side is taken from, and no route is ever empty."""
+def swap(run: Run, step: str, weights: Mapping[Slot, int], *, always: bool = False) -> Act:
+    """Move new traffic; the other side is added to before this side is taken from, and no route is ever empty.
+
+    `always` writes what is there already once more: a new revision is what fences a write that is still in flight.
+    """
     return Act(
         step,
         "set",
         lambda intent: run.provider.traffic.set_weights(run.service, weights, intent.route, intent.token),
         lambda: {"weights": dict(weights)},
-        lambda route, args: dict(route.weights) == args["weights"],
+        lambda route, args: not always and dict(route.weights) == args["weights"],
     )
 
 

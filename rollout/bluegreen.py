@@ -16,7 +16,7 @@ from rollout.run import Run
 
 def roll_out(run: Run) -> None:
     """Patch one service without changing what serves it."""
-    original, replacement, need = run.plan.original, run.plan.replacement, run.plan.capacity
+    original, replacement = run.plan.original, run.plan.replacement
 
     run.enter("preparing")
     run.gate("preflight", "preflight", on=original)
@@ -26,17 +26,17 @@ def roll_out(run: Run) -> None:
 
     run.enter("mirroring")
     run.once(acts.mirror_original(run))
-    run.once(acts.pin(run, "pin:original", original, need))
+    run.once(acts.pin(run, "pin:original", original))
 
     run.enter("patching")
     applied = run.once(acts.patch_replacement(run))
     run.once(acts.grow(run, "launch", replacement))
-    run.once(acts.pin(run, "pin:replacement", replacement, need))
+    run.once(acts.pin(run, "pin:replacement", replacement))
     if needs_reboot(applied):
         run.once(acts.reboot_replacement(run))
     run.until("running", running(run), deadline="running")
     run.once(acts.attach(run, "attach", replacement))
-    run.until("healthy", Fact("healthy", replacement, need), deadline="healthy")
+    run.until("healthy", healthy(run), deadline="healthy")
     run.rest("settle", settled_at(run))
 
     run.enter("proving")
@@ -71,7 +71,7 @@ def retire(run: Run) -> None:
     run.once(acts.detach(run, "detach", original))
     run.once(acts.give_up(run, "give-up", original))
     run.until("original-gone", Fact("gone", original), deadline="drained", go_on=True)
-    run.once(acts.pin(run, "unpin", replacement, acts.captured(run, original).floor))
+    run.once(acts.unpin(run, "unpin", replacement, acts.captured(run, original).floor))
     run.once(acts.write_card(run, "card:closed", closed="retired"))
     run.close("retired", "promoted")
 
@@ -83,19 +83,21 @@ def roll_back(run: Run) -> None:
     run.enter("rolling_back")
     if run.did("card"):
         run.once(acts.grow(run, "back:capacity", original))
-        run.once(acts.swap(run, "back:swap", acts.way_back(run)))
+        run.once(acts.swap(run, "back:swap", acts.way_back(run), always=moved(run)))
         run.hold("back:hold", acts.way_back(run), lambda step: acts.swap(run, step, acts.way_back(run)), quiet_at(run))
         run.until("back:observed", Fact("routed", weights=acts.way_back(run)), deadline="observed")
     if run.did("attach"):
+        # Until the original is seen to serve, the replacement stays: one of the two sides always can.
+        run.until("back:healthy", Fact("healthy", original, run.need), deadline="healthy")
         if run.plan.on_rollback == "cut":
             run.once(acts.cut(run, "back:cut", replacement))
-        run.until("back:drained", Fact("drained", replacement), deadline="drained", go_on=True)
+        run.until("back:drained", Fact("drained", replacement), deadline="drain_limit", go_on=True)
         run.once(acts.detach(run, "back:detach", replacement))
     if run.did("mirror"):
         run.once(acts.give_up(run, "back:give-up", replacement))
         run.until("back:gone", Fact("gone", replacement), deadline="drained", go_on=True)
     if run.did("pin:original"):
-        run.once(acts.pin(run, "back:unpin", original, acts.captured(run, original).floor))
+        run.once(acts.unpin(run, "back:unpin", original, acts.captured(run, original).floor))
     if run.journal.decision and run.journal.decision.data["deny"]:
         run.once(acts.deny_image(run, "back:deny"))
     if run.did("card"):
@@ -105,14 +107,16 @@ def roll_back(run: Run) -> None:
 
 
 def keep_up(run: Run, number: int) -> None:
-    """The original may have grown meanwhile: the replacement follows before it gets more traffic."""
-    replacement, image = run.plan.replacement, run.plan.patch.image
-    grown = run.once(acts.grow(run, f"grow:{number}", replacement))
-    if grown["had"] < grown["capacity"]:
-        running = Fact("running", replacement, grown["capacity"], image)
-        run.until(f"running:{number}", running, deadline="running")
+    """The original may have grown meanwhile: replacement, floors and card follow before traffic moves on."""
+    original, replacement = run.plan.original, run.plan.replacement
+    run.once(acts.grow(run, f"grow:{number}", replacement))
+    if run.did(f"grow:{number}"):
+        run.once(acts.pin(run, f"pin:original:{number}", original))
+        run.once(acts.pin(run, f"pin:replacement:{number}", replacement))
+        run.until(f"running:{number}", running(run), deadline="running")
         run.once(acts.attach(run, f"attach:{number}", replacement))
-        run.until(f"healthy:{number}", Fact("healthy", replacement, grown["capacity"]), deadline="healthy")
+        run.until(f"healthy:{number}", healthy(run), deadline="healthy")
+        run.once(acts.write_card(run, f"card:{number}"))
 
 
 def turn_back_if_changed(run: Run) -> None:
@@ -128,7 +132,16 @@ def needs_reboot(applied: dict[str, object]) -> bool:
 
 
 def running(run: Run) -> Fact:
-    return Fact("running", run.plan.replacement, run.plan.capacity, run.plan.patch.image)
+    return Fact("running", run.plan.replacement, run.need, run.plan.patch.image)
+
+
+def healthy(run: Run) -> Fact:
+    return Fact("healthy", run.plan.replacement, run.need)
+
+
+def moved(run: Run) -> bool:
+    """Was any traffic ever meant to move? Then a write of ours may be in flight still."""
+    return bool(run.journal.intended_routes())
 
 
 def settled_at(run: Run) -> float:

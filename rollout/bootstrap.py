@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers.base import NotFound, Provider, ProviderError, Service
-from rollout.control import find
+from rollout.control import close, find
 from rollout.journal import first_broken_link
 from rollout.plan import UnsafePlan
 from rollout.wiring import Installation, adapter
@@ -68,12 +68,17 @@ def _remove(name: str) -> str:
     return f"What there is of it has no traffic yet; remove it with: rollout down {name} --yes {name}"
 
 
-def tear_down(installation: Installation, name: str) -> None:
-    """Stop and remove all of a service, where its provider can; UnsafePlan where other tools own it."""
+def tear_down(installation: Installation, name: str, actor: str) -> None:
+    """Stop and remove all of a service, where its provider can; UnsafePlan where other tools own it.
+
+    An open rollout of it is closed first, which fences whoever drives it.
+    """
     settings = installation.service(name)
     remove = getattr(adapter(settings.provider), "tear_down", None)
     if remove is None:
         raise UnsafePlan(f"{settings.provider} environments are removed with the tool that made them")
+    for row in installation.store.rollouts(name, open_only=True):
+        close(installation, row, actor, "the service was taken down")
     remove(installation.context, Service(name, dict(settings.options)))
     installation.cards.path(name).unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ Standard library only: the emergency path reads it, and a person with nothing bu
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ class Card:
 
     `target` is what `providers/<provider>/rollback.py` needs; `capacity` the units that the original must have;
     `write_timeout_s` how long a write in flight may still land; `valid_until` (seconds since 1970) is None until
-    the rollout is promoted.
+    the rollout is promoted. `was_healthy`: all that the original needs was healthy when the card was written.
     """
 
     rollout: str
@@ -32,6 +33,7 @@ class Card:
     write_timeout_s: float
     app_version: str | None
     written_at: float
+    was_healthy: bool = False
     valid_until: float | None = None
     closed: str = ""
 
@@ -52,6 +54,10 @@ class CardUnreadable(ValueError):
     """A card file that is damaged, or written by another release; the message names it."""
 
 
+class CardSuperseded(Exception):
+    """The file holds the card of a later rollout: whoever still writes the earlier one is late."""
+
+
 class CardFolder:
     """The cards of a fleet, one file a service; a write is complete or did not happen."""
 
@@ -62,18 +68,30 @@ class CardFolder:
         return self.folder / f"{service}.json"
 
     def write(self, card: Card) -> None:
+        """Raises CardSuperseded rather than overwrite the card of a rollout that began later."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = self.folder / f".{card.service}.{os.getpid()}"
-        with aside.open("w") as file:
-            json.dump(card.to_json(), file, indent=2, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.path(card.service))
+        with (self.folder / f".{card.service}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._raise_if_superseded(card)
+            aside = self.folder / f".{card.service}.{os.getpid()}"
+            with aside.open("w") as file:
+                json.dump(card.to_json(), file, indent=2, sort_keys=True)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self.path(card.service))
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def _raise_if_superseded(self, card: Card) -> None:
+        try:
+            present = self.read(card.service)
+        except CardUnreadable:
+            return
+        if present and present.rollout != card.rollout and present.written_at > card.written_at:
+            raise CardSuperseded(f"{self.path(card.service)} is the card of {present.rollout}, which began later")
 
     def read(self, service: str) -> Card | None:
         try:
@@ -83,5 +101,14 @@ class CardFolder:
         except (ValueError, TypeError) as error:
             raise CardUnreadable(f"the rollback card {self.path(service)} cannot be read: {error}") from error
 
-    def all(self) -> list[Card]:
-        return [card for path in sorted(self.folder.glob("*.json")) if (card := self.read(path.stem))]
+    def all(self) -> tuple[list[Card], list[str]]:
+        """The cards that can be read, and what is wrong with the others."""
+        cards, problems = [], []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                card = self.read(path.stem)
+            except CardUnreadable as error:
+                problems.append(str(error))
+            else:
+                cards += [card] if card else []
+        return cards, problems

@@ -11,7 +11,7 @@ import typer
 
 from rollout import exits
 from rollout.commands import keep, look, run
-from rollout.commands.options import Config, Usage
+from rollout.commands.options import Config, Stranded, Usage
 from rollout.render import Screen
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
     from rollout.bootstrap import DidNotComeUp
     from rollout.control import NotApprovable, NothingToDo, UnknownRollout
     from rollout.decide import CannotTurnBack
+    from rollout.engine.job import UnknownStory
     from rollout.follow import LeftAtOnce
     from rollout.plan import StalePlan, UnsafePlan
     from rollout.state_dir import StateUnreadable
@@ -101,11 +102,11 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         (getattr(settings, "SettingsErrors", ()), exits.USAGE, nothing),
         (NothingToDo, exits.DONE, nothing),
         (Claimed, exits.LOCKED, _claimed_advice),
-        (StalePlan, exits.STALE_PLAN, lambda error: "\nMake a new plan: rollout plan SERVICE --out FILE"),
-        ((CannotTurnBack, DidNotComeUp), exits.PERSON_NEEDED, nothing),
+        (StalePlan, exits.STALE_PLAN, nothing),
+        ((CannotTurnBack, DidNotComeUp, UnknownStory, Stranded), exits.PERSON_NEEDED, nothing),
         (LeftAtOnce, exits.INTERRUPTED, nothing),
         (ProviderError, exits.USAGE, lambda error: "; nothing was changed"),
-        (StoreError, exits.INTERNAL, lambda error: "; traffic is untouched. rollout rollback works without the store"),
+        (StoreError, exits.INTERNAL, lambda error: ". Nothing was begun; rollout rollback works without the store"),
     ]
 
 

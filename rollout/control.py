@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from providers.base import Service
 from rollout.decide import Kind, Readiness, decide_roll_back
 from rollout.gate import GateRule
 from rollout.journal import Journal
-from rollout.phases import CLOSED, PROMOTED
+from rollout.phases import CLOSED, PROMOTED, can_turn_back
 from rollout.plan import (
     CheckSpec,
     Gate,
@@ -77,8 +78,8 @@ def make_plan(installation: Installation, name: str, image: str | None = None) -
         deadlines={
             "preflight": settings.gate_rule("preflight").deadline_s,
             "gate": soak.deadline_s,
-            "drained": settings.traffic.drain_limit_s,
-            **{key.removesuffix("_s"): value for key, value in deadlines.model_dump().items() if key != "drained_s"},
+            "drain_limit": settings.traffic.drain_limit_s,
+            **{key.removesuffix("_s"): value for key, value in deadlines.model_dump().items()},
         },
         made_at=installation.clock.now(),
     )
@@ -179,6 +180,42 @@ def end_warm(installation: Installation, row: Row, actor: str) -> None:
     if row.phase not in PROMOTED or row.phase in CLOSED:
         raise Claimed(row)
     _write(installation, row, "warm_ended", {"by": actor})
+
+
+def close(installation: Installation, row: Row, actor: str, reason: str) -> None:
+    """End a rollout whose service is no more."""
+    outcome = "promoted" if row.phase in PROMOTED else "aborted"
+    _write(installation, row, "closed", {"outcome": outcome, "by": actor, "reason": reason}, outcome)
+
+
+def merge_spool(installation: Installation) -> list[str]:
+    """Journal the decisions that the emergency path could not; what was merged, in words. Repeatable."""
+    merged = []
+    for path in sorted((installation.state_dir / "spool").glob("*.json")):
+        data = json.loads(path.read_text())
+        try:
+            row = installation.store.rollout(data["rollout"])
+        except KeyError:
+            continue  # of another store; it stays for whoever has that one
+        journal = Journal(installation.store.entries(row.id))
+        if not journal.decision and not journal.closed and can_turn_back(journal.phase):
+            _write(installation, row, "roll_back_decided", {**data, "spooled": True}, "running")
+        path.unlink()
+        merged.append(f"{row.id}: merged the rollback that {data['actor']} decided while the store could not be used")
+    return merged
+
+
+def clear_left_over_mark(installation: Installation, row: Row) -> bool:
+    """A closed rollout needs no hold mark; one may be left where the emergency path met its end. True: cleared."""
+    if row.closed_at is None:
+        return False
+    provider = installation.provider(row.plan["provider"])
+    service = Service(row.service, dict(row.plan["service"]["options"]))
+    mark = provider.traffic.route(service).mark
+    if mark is None or mark.rollout != row.id:
+        return False
+    provider.traffic.mark(service, None, f"{row.id}/left-over-mark/{mark.at}")
+    return True
 
 
 def resume(installation: Installation, row: Row, actor: str) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from providers.base import Provider, ProviderError, Weights, plain
+from providers.base import Provider, ProviderError, TargetHealth, Weights, plain
 from rollout.journal import Journal
 from rollout.phases import can_turn_back
-from rollout.plan import Plan
+from rollout.plan import Plan, capacity_needed
+from rollout.readiness import Side, may_serve
 from rollout.store import HeadMoved, Store
 
 Kind = Literal["gate", "abort", "rollback", "interrupt", "mark"]
@@ -44,18 +45,23 @@ def original_can_serve(plan: Plan, journal: Journal, provider: Provider) -> Read
         reading = provider.traffic.observe([plan.service])[plan.service.name]
     except (ProviderError, KeyError) as error:
         return _if_seen_healthy(plan, captured, f"the balancer cannot be read ({error})", None)
-    original, replacement = reading.targets[plan.original], reading.targets[plan.replacement]
-    seen = f"{original.healthy} of {plan.capacity} healthy on {plan.original}"
-    if original.healthy >= plan.capacity:
-        return Readiness(True, seen, weights)
-    if original.healthy == 0 and original.unknown and not original.unhealthy:
-        return _if_seen_healthy(plan, captured, f"{plan.original} has not been judged yet", weights)
-    better = original.healthy > 0 and original.healthy >= replacement.healthy
-    return Readiness(better, f"{seen}, {replacement.healthy} on {plan.replacement}", weights)
+    original, replacement = (_side(reading.targets[slot]) for slot in (plan.original, plan.replacement))
+    capacity = capacity_needed(plan, journal)
+    go, why = may_serve(original, replacement, capacity, was_healthy=was_healthy(captured, plan))
+    return Readiness(go, f"{plan.original}: {why}", weights)
+
+
+def _side(targets: TargetHealth) -> Side:
+    return Side(targets.healthy, targets.unhealthy, targets.unknown)
+
+
+def was_healthy(captured: Mapping[str, Any] | None, plan: Plan) -> bool:
+    """Was the original seen healthy when the card was written?"""
+    return captured is not None and captured["healthy"] >= plan.capacity
 
 
 def _if_seen_healthy(plan: Plan, captured: Mapping[str, Any] | None, why: str, route: Weights | None) -> Readiness:
-    healthy = captured is not None and captured["healthy"] >= plan.capacity
+    healthy = was_healthy(captured, plan)
     told = "it was healthy when the card was written" if healthy else "it was not seen healthy"
     return Readiness(healthy, f"{why}; {told}", route)
 

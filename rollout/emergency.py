@@ -21,10 +21,14 @@ from typing import Any
 from rollout import exits
 from rollout.actor import this_person
 from rollout.card import Card, CardFolder, CardUnreadable
+from rollout.journal import Journal
+from rollout.phases import can_turn_back
+from rollout.readiness import Side, may_serve
 from rollout.state_dir import StateUnreadable, find_fleet_file, state_dir_of, store_file_of
 
 STORE_BUSY_S = 1.0
 LOOK_S = 0.25
+JUDGED_S = 2.0  # how long a balancer that was started a moment ago may take to judge its targets
 
 
 class Refusal(Exception):
@@ -55,14 +59,19 @@ class Told:
 
 def main(arguments: list[str]) -> tuple[int, list[str]]:
     """The exit code, and the command line that finishes the story (empty: nothing is left to do here)."""
-    asked = _parser().parse_intermixed_args(arguments)
+    asked, unknown = _parser().parse_known_intermixed_args(arguments)
     told = Told(asked.json)
+    if unknown:
+        told.say(f"  ignored: {' '.join(unknown)}")
     try:
         fleet_file = find_fleet_file(asked.config, os.environ, Path.cwd())
         if fleet_file is None:
             raise Refusal("no fleet file was found: name it with --config FILE", exits.USAGE)
-        card = choose(CardFolder(state_dir_of(fleet_file) / "cards"), asked.service)
-        put_back(card, fleet_file, told, reason=asked.reason, drill=asked.drill, force=asked.force)
+        if not fleet_file.is_file():
+            raise Refusal(f"there is no fleet file {fleet_file}", exits.USAGE)
+        cards = CardFolder(state_dir_of(fleet_file) / "cards")
+        card = choose(cards, asked.service, told)
+        put_back(card, cards, fleet_file, told, asked)
     except Refusal as refusal:
         how = "nothing to do" if refusal.code == exits.DONE else "rollback refused"
         told.say(f"{how}: {refusal}", error=str(refusal))
@@ -85,19 +94,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--drill", action="store_true")
     parser.add_argument("--force", action="store_true")
+    parser.add_argument("--quiet", "-q", "--no-input", action="store_true")
     parser.add_argument("--wait", action=argparse.BooleanOptionalAction, default=True)
     return parser
 
 
-def choose(cards: CardFolder, service: str | None) -> Card:
+def choose(cards: CardFolder, service: str | None, told: Told) -> Card:
     """The card of the named service, or the only one whose way back is open."""
     if service is not None:
         card = cards.read(service)
         if card is None:
-            known = ", ".join(each.service for each in cards.all()) or "none"
+            known = ", ".join(each.service for each in cards.all()[0]) or "none"
             raise Refusal(f"{service} has no rollback card in {cards.folder}; services with one: {known}", exits.USAGE)
         return card
-    found = [card for card in cards.all() if not card.closed]
+    readable, problems = cards.all()
+    for problem in problems:
+        told.say(f"  {problem}")
+    found = [card for card in readable if not card.closed]
     if len(found) == 1:
         return found[0]
     if not found:
@@ -106,26 +119,27 @@ def choose(cards: CardFolder, service: str | None) -> Card:
     raise Refusal(f"which one? these have a way back:{commands}", exits.USAGE)
 
 
-def put_back(card: Card, fleet_file: Path, told: Told, *, reason: str, drill: bool, force: bool) -> None:
+def put_back(card: Card, cards: CardFolder, fleet_file: Path, told: Told, asked: argparse.Namespace) -> None:
     """Traffic back on the card's original, marked, and read back; Refusal leaves everything as it was."""
     began = time.monotonic()
     told.say(f"{card.service}: putting traffic back on {card.original} ({card.rollout})", **_names(card))
     _raise_if_closed(card)
     thin = _thin(card)
-    before = _read(thin, card)
-    ready = _readiness(card, before)
+    before = _read_judged(thin, card)
+    go, ready = _readiness(card, before)
     told.say(f"  now {_shares(before['weights'])}; {ready}", before=before["weights"], readiness=ready)
-    if not _can_serve(card, before) and not force:
+    if not go and not asked.force:
         raise Refusal(
             f"{ready}. Traffic stays as it is: {_shares(before['weights'])}. To put it back nevertheless: "
             f"rollout rollback {card.service} --force"
         )
-    if drill:
+    if asked.drill:
         seconds = time.monotonic() - began
         told.say(f"drill: all but the change itself worked in {seconds:.2f} s", drill=True, seconds=seconds)
         return
-    epoch = _decide(card, fleet_file, told, before, reason=reason, ready=ready, force=force)
-    _move(thin, card, epoch, reason)
+    epoch = _decide(card, fleet_file, told, before, reason=asked.reason, ready=ready, force=asked.force)
+    _move(thin, card, epoch, asked.reason)
+    _clear_if_closed(thin, card, cards)
     after = _hold(thin, card)
     seconds = time.monotonic() - began
     left = after["in_flight"].get(card.replacement, 0)
@@ -137,6 +151,11 @@ def put_back(card: Card, fleet_file: Path, told: Told, *, reason: str, drill: bo
         seconds=round(seconds, 3),
         next=f"rollout resume {card.rollout}",
     )
+    if not after["healthy"].get(card.original):
+        raise Refusal(
+            f"but {card.original} turned sick meanwhile: {_readiness(card, after)[1]}. {card.replacement} is kept. "
+            f"Look: rollout status {card.service}"
+        )
 
 
 def _names(card: Card) -> dict[str, Any]:
@@ -147,10 +166,14 @@ def _raise_if_closed(card: Card) -> None:
     if card.closed == "rolled_back":
         raise Refusal(f"{card.rollout} was rolled back already: traffic is on {card.original}", exits.DONE)
     if card.closed or (card.valid_until is not None and time.time() >= card.valid_until):
-        raise Refusal(
-            f"the way back of {card.rollout} closed: {card.original} was kept warm until its window ended. "
-            f"Traffic stays on {card.replacement}. To go back now: rollout start {card.service} --image <earlier image>"
-        )
+        raise _closed(card)
+
+
+def _closed(card: Card) -> Refusal:
+    return Refusal(
+        f"the way back of {card.rollout} closed: {card.original} was kept warm until its window ended. "
+        f"Traffic stays on {card.replacement}. To go back now: rollout start {card.service} --image <earlier image>"
+    )
 
 
 def _thin(card: Card) -> Any:
@@ -171,12 +194,26 @@ def _read(thin: Any, card: Card) -> Mapping[str, Any]:
         raise Refusal(f"the balancer of {card.service} cannot be read, so nothing was changed: {error}") from error
 
 
-def _readiness(card: Card, seen: Mapping[str, Any]) -> str:
-    return f"{seen['healthy'].get(card.original, 0)} of {card.capacity} healthy on {card.original}"
+def _read_judged(thin: Any, card: Card) -> Mapping[str, Any]:
+    """What is seen once the balancer has judged the original's targets, or after `JUDGED_S`."""
+    until = time.monotonic() + JUDGED_S
+    while True:
+        seen = _read(thin, card)
+        if not seen.get("unknown", {}).get(card.original) or time.monotonic() >= until:
+            return seen
+        time.sleep(LOOK_S)
 
 
-def _can_serve(card: Card, seen: Mapping[str, Any]) -> bool:
-    return bool(seen["weights"].get(card.original) == 100 or seen["healthy"].get(card.original, 0) >= card.capacity)
+def _readiness(card: Card, seen: Mapping[str, Any]) -> tuple[bool, str]:
+    if seen["weights"].get(card.original) == 100:
+        return True, f"all traffic is on {card.original}"
+    original, replacement = (_side(seen, slot) for slot in (card.original, card.replacement))
+    go, why = may_serve(original, replacement, card.capacity, was_healthy=card.was_healthy)
+    return go, f"{card.original}: {why}"
+
+
+def _side(seen: Mapping[str, Any], slot: str) -> Side:
+    return Side(*(seen.get(judged, {}).get(slot, 0) for judged in ("healthy", "unhealthy", "unknown")))
 
 
 def _decide(
@@ -201,14 +238,14 @@ def _decide(
         "route": dict(seen["weights"]),
         "evidence": {},
     }
-    from rollout.journal import Journal
     from rollout.store import HeadMoved, Store, StoreError
 
     try:
         store = Store(store_file_of(fleet_file), busy_s=STORE_BUSY_S, create=False)
         while True:
             journal = Journal(store.entries(card.rollout))
-            if journal.decision or journal.closed:
+            _raise_if_over(card, journal)
+            if journal.decision:
                 return journal.entries[-1].epoch
             try:
                 entry = store.decide(
@@ -221,6 +258,24 @@ def _decide(
         told.say(f"  the store cannot be used ({error}); the decision is kept beside the cards")
         _spool(card, fleet_file, data)
         return 0
+
+
+def _raise_if_over(card: Card, journal: Journal) -> None:
+    """The card was read a moment ago; the journal is newer."""
+    if journal.closed and journal.phase == "rolled_back":
+        raise Refusal(f"{card.rollout} was rolled back meanwhile: traffic is on {card.original}", exits.DONE)
+    if journal.closed or not (journal.decision or can_turn_back(journal.phase)):
+        raise _closed(card)
+
+
+def _clear_if_closed(thin: Any, card: Card, cards: CardFolder) -> None:
+    """A rollout that ended while its mark was being written needs none, and the next one must not find it."""
+    try:
+        now = cards.read(card.service)
+    except CardUnreadable:
+        return
+    if now and (now.closed or now.rollout != card.rollout):
+        thin.set_mark(card.target, None, f"{_token()}-clear")
 
 
 def _spool(card: Card, fleet_file: Path, data: Mapping[str, Any]) -> None:

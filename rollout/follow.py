@@ -83,6 +83,8 @@ class Follower:
         self.interrupts.heeded += 1
         if self.interrupts.heeded > 1:
             raise LeftAtOnce(f"left at once; {row.id} stays as it is. Finish it with: rollout resume {row.id}")
+        if is_promoted(row):
+            raise LeftAtOnce(f"left; {row.id} was promoted and stays so. Go on with it: rollout resume {row.id}")
         self.say("interrupted: putting traffic back (once more to leave at once)")
         try:
             ready = turn_back(self.installation, row, "interrupt", reason="interrupted", actor=self.actor)

@@ -2,8 +2,8 @@
 
 A look at a gate is one of four findings:
   pass      every check passes
-  fail      a check fails on the replacement and not on the original at the same time
-  ambient   a check fails on both sides: the trouble is not the patch's; hold and tell
+  fail      a check fails on the replacement and, at the same time, not on the original or clearly less there
+  ambient   a check fails on both sides about alike: the trouble is not the patch's; hold and tell
   unknown   a check could not tell: blocks, and past its limit fails
 A gate passes after `passes` passing looks in a row and `soak_s` of observed time. Only time between two looks
 that passed and lie close together was observed: a gap above two intervals starts the soak again.
@@ -20,6 +20,12 @@ from healthchecks.base import Verdict
 Finding = Literal["pass", "fail", "ambient", "unknown"]
 Outcome = Literal["open", "passed", "failed"]
 
+CLEARLY_WORSE = 0.05
+"""So much more of a failing replacement fails than of a failing original (in severity, 0 to 1) before it is blamed.
+
+Two sides in the same storm never fail by the same share: with few requests or hosts a few points are chance. More
+than that is the patch's: waiting would leave traffic on a broken side because the other has a small trouble."""
+
 
 @dataclass(frozen=True, slots=True)
 class GateRule:
@@ -35,13 +41,19 @@ class GateRule:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """What is kept between two looks."""
+    """What is kept between two looks.
+
+    The deadline does not count `lost_s`, when nobody looked, nor `discarded_s`, what was soaked before the soak had
+    to begin again (of that no more than one soak, so that every gate ends).
+    """
 
     passes: int = 0
     failures: int = 0
     observed_s: float = 0.0
     unknown_since: float | None = None
     looked_at: float | None = None
+    lost_s: float = 0.0
+    discarded_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,9 +73,12 @@ class Asked:
 
     @property
     def finding(self) -> Finding:
+        """Ambient only if the side beside fails as well, and not clearly less."""
         if self.verdict.answer != "fail":
             return self.verdict.answer
-        return "ambient" if self.beside and self.beside.answer == "fail" else "fail"
+        if self.beside is None or self.beside.answer != "fail":
+            return "fail"
+        return "fail" if self.verdict.severity > self.beside.severity + CLEARLY_WORSE else "ambient"
 
 
 def finding_of(asked: Sequence[Asked]) -> Finding:
@@ -85,7 +100,7 @@ def judge(
         return after, "failed", f"unknown for {unknown_s:.0f} s; the limit is {rule.unknown_limit_s:.0f} s"
     if finding == "pass" and after.passes >= rule.passes and after.observed_s >= rule.soak_s:
         return after, "passed", f"{after.passes} passes, {after.observed_s:.0f} s observed"
-    if now - started_at >= rule.deadline_s:
+    if now - started_at - after.lost_s - min(after.discarded_s, rule.soak_s) >= rule.deadline_s:
         return after, "failed", f"not passed within {rule.deadline_s:.0f} s (last look: {finding})"
     return (
         after,
@@ -97,6 +112,10 @@ def judge(
 def _observe(rule: GateRule, state: GateState, finding: Finding, now: float) -> GateState:
     gap = now - state.looked_at if state.looked_at is not None else None
     looked = replace(state, looked_at=now)
+    if gap is not None and gap > 2 * rule.interval_s:
+        looked = replace(looked, lost_s=state.lost_s + gap, discarded_s=state.discarded_s + state.observed_s)
+    elif finding == "unknown":
+        looked = replace(looked, discarded_s=state.discarded_s + state.observed_s)
     if finding == "pass":
         close_together = gap is not None and 0 <= gap <= 2 * rule.interval_s and state.passes > 0
         return replace(

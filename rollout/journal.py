@@ -4,6 +4,7 @@ Pure: entries come from the store and go back to it. Standard library only, for 
 
 Kinds (recorded facts, past tense). `record` means that the step will never be done again:
   opened · entered (a phase) · intended → done | failed · waiting → ended (a wait) · verdict_changed
+  troubled → recovered (a platform that did not answer)
   roll_back_decided (turning back, whoever asked) · warm_ended (the way back was given up early)
   halted → resumed · closed
 """
@@ -81,11 +82,16 @@ class Journal:
         self.halt: Entry | None = None
         self.warm_ended: Entry | None = None
         self.closed: Entry | None = None
+        self.trouble: Entry | None = None  # when it began, until anything goes on
         for entry in entries:
             self.add(entry)
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
+        if entry.kind == "troubled":
+            self.trouble = self.trouble or entry
+        elif entry.kind != "intended":
+            self.trouble = None
         if entry.kind in RECORDS:
             self._records[entry.step] = entry
         elif entry.kind == "intended":

@@ -42,10 +42,13 @@ def traffic_now(means: Means, service: Service) -> Reading | None:
         return None
 
 
-def look_at(means: Means, plan: Plan, checks: Sequence[CheckSpec], on: Slot, since: Reading | None) -> Look:
-    """Ask every check; all see the same readings."""
+def look_at(
+    means: Means, plan: Plan, checks: Sequence[CheckSpec], on: Slot, since: Reading | None, capacity: int
+) -> Look:
+    """Ask every check; all see the same readings. `capacity` is what each side must have."""
     readings = Readings(means.provider, plan.service, since)
-    about, beside = _subject(means, plan, on, readings), _subject(means, plan, other(on), readings)
+    about = _subject(means, plan, on, readings, capacity)
+    beside = _subject(means, plan, other(on), readings, capacity)
     asked = []
     for check in checks:
         verdict = means.ask(check, about)
@@ -60,7 +63,7 @@ def look_at(means: Means, plan: Plan, checks: Sequence[CheckSpec], on: Slot, sin
     return Look(tuple(asked), reading.route, since if comparable else reading)
 
 
-def _subject(means: Means, plan: Plan, slot: Slot, readings: Readings) -> Subject:
+def _subject(means: Means, plan: Plan, slot: Slot, readings: Readings, capacity: int) -> Subject:
     replacement = slot == plan.replacement
     return Subject(
         role="replacement" if replacement else "original",
@@ -68,7 +71,7 @@ def _subject(means: Means, plan: Plan, slot: Slot, readings: Readings) -> Subjec
         beside=other(slot),
         readings=readings,
         patch=plan.patch if replacement else None,
-        capacity=plan.capacity,
+        capacity=capacity,
         now=means.clock.now(),
     )
 

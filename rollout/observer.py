@@ -47,8 +47,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`own_fault`: what failed failed by its own code, so that its image is to blame."""
+
     state: State
     seen: str
+    own_fault: bool = False
 
 
 class Sights:
@@ -86,7 +89,8 @@ def _running(sights: Sights, service: str, fact: Fact) -> Answer:
     if strangers:
         return Answer("failed", f"{seen}; not the planned image: {', '.join(strangers)}")
     if failed and not any(each.state == "starting" for each in instances) and len(running) < fact.count:
-        return Answer("failed", f"{seen}; {failed[0].id} failed: {failed[0].reason}")
+        to_blame = next((each for each in failed if each.own_fault), failed[0])
+        return Answer("failed", f"{seen}; {to_blame.id} failed: {to_blame.reason}", to_blame.own_fault)
     return Answer("met" if len(running) >= fact.count else "not_yet", seen)
 
 

@@ -25,7 +25,7 @@ PHASES = {
         Phase("opened", (), "close", "preflight"),
         Phase("preparing", ("opened",), "close; nothing was changed", "preflight"),
         Phase("mirroring", ("preparing",), "unpin, park or delete the replacement", "patch"),
-        Phase("patching", ("mirroring",), "unpin, park or delete the replacement", "running"),
+        Phase("patching", ("mirroring",), "unpin, park or delete the replacement", "patch"),
         Phase("proving", ("patching",), "unpin, park or delete the replacement", "gate"),
         Phase("shifting", ("proving",), "put traffic back on the original, then as above", "gate", "both"),
         Phase("baking", ("shifting",), "put traffic back on the original, then as above", "gate", "replacement"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from providers.base import SLOTS, Environment, Patch, Route, Service, Slot, other, plain
 from rollout.gate import GateRule
-from rollout.journal import canonical
+from rollout.journal import Journal, canonical
 
 STORY = 1
 """The number of the story that this release tells; a plan records the one that it was made for."""
@@ -22,8 +22,12 @@ class UnsafePlan(Exception):
 class StalePlan(Exception):
     """The service is no longer what the plan was made against; `differences` name the fields."""
 
-    def __init__(self, differences: Sequence[str]) -> None:
-        super().__init__("the service changed since the plan was made: " + "; ".join(differences))
+    def __init__(self, service: str, differences: Sequence[str]) -> None:
+        told = "; ".join(differences)
+        super().__init__(
+            f"{service} changed since the plan was made: {told}. Nothing was begun. "
+            f"Make a new plan: rollout plan {service} --out FILE"
+        )
         self.differences = tuple(differences)
 
 
@@ -59,7 +63,8 @@ DEADLINES: Mapping[str, float] = {
     "gate": 900.0,
     "approval": 7 * 86400.0,
     "observed": 120.0,
-    "drained": 300.0,
+    "drained": 600.0,
+    "drain_limit": 300.0,
 }
 """Seconds after which a wait of that kind is given up, where the fleet file says nothing else."""
 
@@ -82,7 +87,6 @@ class Plan:
     settle_s: float = 5.0
     keep_warm_s: float = 86400.0
     on_rollback: str = "drain"
-    drain_limit_s: float = 300.0
     approval: str = "none"
     deadlines: Mapping[str, float] = field(default_factory=lambda: dict(DEADLINES))
     made_at: float = 0.0
@@ -114,6 +118,12 @@ class Plan:
                 "deadlines": dict(data["deadlines"]),
             }
         )
+
+
+def capacity_needed(plan: Plan, journal: Journal) -> int:
+    """What both sides must have: the plan's capacity, or what the original was since seen to have grown to."""
+    grown = [journal.value(step) for step in journal.recorded_steps() if step == "launch" or step.startswith("grow:")]
+    return max([plan.capacity, *(int(value["capacity"]) for value in grown if value)])
 
 
 def choose_original(service: str, environments: Mapping[Slot, Environment], route: Route) -> Environment:
@@ -169,7 +179,7 @@ def raise_if_stale(plan: Plan, now: Plan) -> None:
         if canonical(saved[key]) != canonical(fresh[key])
     ]
     if differences:
-        raise StalePlan(differences)
+        raise StalePlan(plan.service.name, differences)
 
 
 def _short(value: Any) -> str:

@@ -20,11 +20,12 @@ from rollout.look import Look, look_at, traffic_now
 from rollout.means import Act, Intent, Means
 from rollout.observer import Fact, Sights
 from rollout.phases import PHASES, may_follow
-from rollout.plan import Plan
+from rollout.plan import Plan, capacity_needed
 from rollout.rows import Wait
 
 ATTEMPTS = 3  # within one job; after that the job is due again
 RETRY_S = 5.0
+BETWEEN_STEPS = "between steps"
 LOOK_S = 30.0  # how often a resting rollout looks for a hold mark
 
 
@@ -50,6 +51,11 @@ class Run:
     def did(self, step: str) -> bool:
         """Was the step ever meant? It may have taken effect."""
         return bool(self.journal.intents(step))
+
+    @property
+    def need(self) -> int:
+        """The capacity that both sides must have: the plan's, or what the original was seen to have grown to."""
+        return capacity_needed(self.plan, self.journal)
 
     # Recorded facts
 
@@ -114,8 +120,9 @@ class Run:
             value = attempts(self._attempt, act)
         except (Transient, Conflict) as error:
             reason = f"{act.step}: {type(error).__name__}: {error}"
-            if self.stuck_s() > self.deadline_s():
-                raise self._fail("failed", act.step, f"{reason}; given up after {self.stuck_s():.0f} s") from error
+            if self.trouble_s(act.step, reason) > self.deadline_s():
+                stuck_s = self.trouble_s(act.step, reason)
+                raise self._fail("failed", act.step, f"{reason}; given up after {stuck_s:.0f} s") from error
             raise NotYet(reason, self.clock.now() + RETRY_S) from error
         except ProviderError as error:
             raise self._fail("failed", act.step, f"{act.step}: {type(error).__name__}: {error}") from error
@@ -146,6 +153,8 @@ class Run:
     def guard(self) -> Route:
         """Read route and mark directly: a mark turns the forward story back, a stranger's edit halts any story."""
         route = self.provider.traffic.route(self.service)
+        if self.journal.trouble and self.journal.trouble.step == BETWEEN_STEPS:
+            self._note("recovered", BETWEEN_STEPS, {})
         if not self.turning_back:
             self.heed(route.mark)
         known = self._known_routes()
@@ -164,10 +173,12 @@ class Run:
     def _known_routes(self) -> list[dict[str, int]]:
         return self.journal.routes_on_the_way_back() if self.turning_back else self.journal.routes_on_the_way()
 
-    def stuck_s(self) -> float:
-        """Seconds since something was last recorded."""
-        moved = (entry.at for entry in reversed(self.journal.entries) if entry.kind != "intended")
-        return self.clock.now() - next(moved)
+    def trouble_s(self, step: str, reason: str) -> float:
+        """Seconds since this trouble began; its beginning is journalled, for another job may meet its end."""
+        if self.journal.trouble is None:
+            self._note("troubled", step, {"reason": reason})
+        began = self.journal.trouble
+        return self.clock.now() - began.at if began else 0.0
 
     def deadline_s(self) -> float:
         return self.plan.deadlines[PHASES[self.journal.phase].deadline]
@@ -190,9 +201,7 @@ class Run:
             return
         if answer.state == "failed" or late:
             waited = f"after {now - wait.started_at:.0f} s: " if late else ""
-            raise self._fail(
-                "ended", step, f"{step}: {waited}{answer.seen} (wanted: {fact})", deny=answer.state == "failed"
-            )
+            raise self._fail("ended", step, f"{step}: {waited}{answer.seen} (wanted: {fact})", deny=answer.own_fault)
         if fact.kind == "routed":
             self.guard()
         due = now + min(5.0, max(0.25, (now - wait.started_at) / 4))
@@ -207,7 +216,7 @@ class Run:
         wait = self._wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
         stored = wait.state.get("since")
         began = Reading.from_json(stored) if stored else traffic_now(self.means, self.service)
-        look = look_at(self.means, self.plan, checks, on, began)
+        look = look_at(self.means, self.plan, checks, on, began, self.need)
         self._heed_route(look.route)
         self._journal_changes(wait, look)
         now = self.clock.now()

@@ -299,18 +299,17 @@ class Store:
             if changed.rowcount == 0:
                 raise Fenced(f"{service}: epoch {epoch} is stale")
 
-    def release_lease(self, service: str, epoch: int, due_at: float | None = None) -> None:
-        """Give the lease up, and say when the rollout is due again (None: when a person says so)."""
+    def release_lease(self, rollout: str, epoch: int, due_at: float | None = None) -> None:
+        """Give the service's lease up, and say when the rollout is due again (None: when a person says so)."""
         with self._transaction() as db:
             changed = db.execute(
-                "UPDATE services SET holder = NULL, lease_expires_at = NULL WHERE name = ? AND epoch = ?",
-                (service, epoch),
+                "UPDATE services SET holder = NULL, lease_expires_at = NULL"
+                " WHERE name = (SELECT service FROM rollouts WHERE id = ?) AND epoch = ?",
+                (rollout, epoch),
             )
             if changed.rowcount:
-                db.execute(
-                    "UPDATE rollouts SET due_at = ? WHERE service = ? AND closed_at IS NULL",
-                    (NEVER if due_at is None else due_at, service),
-                )
+                due = NEVER if due_at is None else due_at
+                db.execute("UPDATE rollouts SET due_at = ? WHERE id = ?", (due, rollout))
 
     def lease(self, service: str) -> tuple[Holder, float] | None:
         """Who has the lease and until when."""

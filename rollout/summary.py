@@ -93,6 +93,8 @@ def advisories(journal: Journal) -> dict[str, Any] | None:
 
 def next_command(row: Row) -> str | None:
     """What to type next; None when nothing is left to do."""
+    if row.outcome == "rolled_back" and row.closed_at is not None:
+        return f"rollout journal show {row.id} has the evidence; then rollout start {row.service} --image REF"
     if row.closed_at is not None or row.outcome == "promoted":
         return None
     if row.outcome == "halted":

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from providers.base import Clock, Invalid, Transient
+from providers.local.balancer.store import sync_folder
 from providers.local.files import locked, read_json, write_json
-from providers.local.images import Source
+from providers.local.images import Source, checked_digest, digest_of
 
+MANIFEST = "image.json"
 BUILD_TIMEOUT_S = 900.0
 TAIL_LINES = 8
 _NETWORK = re.compile(
@@ -32,12 +34,20 @@ class Builds:
         self._clock = clock
 
     def path(self, digest: str) -> Path:
-        return self.root / digest.removeprefix("sha256:")
+        """Raises Invalid."""
+        return self.root / checked_digest(digest).removeprefix("sha256:")
 
     def manifest(self, digest: str) -> Mapping[str, Any] | None:
-        """What a built image is made of; None while it is not built."""
-        manifest: Mapping[str, Any] | None = read_json(self.path(digest) / "image.json")
-        return manifest
+        """What a built image is made of; None while it is not built, or when what is there is damaged.
+
+        It is written last, when all the rest is on disk. Raises Invalid.
+        """
+        try:
+            manifest: Mapping[str, Any] = read_json(self.path(digest) / MANIFEST)
+            content = {key: value for key, value in manifest.items() if key != "name"}
+        except (ValueError, AttributeError):
+            return None
+        return manifest if "name" in manifest and digest_of(content) == digest else None
 
     def python(self, digest: str) -> Path:
         return self.path(digest) / "env" / "bin" / "python"
@@ -75,11 +85,16 @@ class Builds:
             for leftover in self.root.glob(f".build-{target.name[:12]}-*"):
                 shutil.rmtree(leftover)
             aside = Path(tempfile.mkdtemp(prefix=f".build-{target.name[:12]}-", dir=self.root))
+            damaged = aside.with_name(f"{aside.name}-damaged")
             try:
                 self._fill(aside, source, held)
+                if target.exists():
+                    target.rename(damaged)
                 aside.rename(target)
+                sync_folder(self.root)
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                for leftover in (aside, damaged):
+                    shutil.rmtree(leftover, ignore_errors=True)
         return target
 
     def _fill(self, folder: Path, source: Source, held: int) -> None:
@@ -97,7 +112,8 @@ class Builds:
             steps.append([*pip, "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(lock)])
         for step in steps:
             self._run(step, folder / "build.log", source, held)
-        write_json(folder / "image.json", {**source.manifest, "name": source.name})
+        _sync(folder)
+        write_json(folder / MANIFEST, {**source.manifest, "name": source.name})
 
     def _run(self, command: list[str], log: Path, source: Source, held: int) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -132,3 +148,14 @@ class Builds:
         tail = "\n".join(text.strip().splitlines()[-TAIL_LINES:])
         kind = Transient if _NETWORK.search(text) else Invalid
         return kind(f"image {source.name} cannot be built (exit code {code}); see {kept}:\n{tail}")
+
+
+def _sync(folder: Path) -> None:
+    """All of it on disk, so that nothing that is named later can be missing after a power loss."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            file = Path(path, name)
+            if not file.is_symlink():
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+        sync_folder(Path(path))

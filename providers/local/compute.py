@@ -217,8 +217,9 @@ def observed(home: Home) -> list[Instance]:
     for record in home.records.all():
         busy = record.identity is None and home.busy
         current = home.records.read(record.id)  # again, for its starter may have finished in between
-        if current is not None:
-            found.append(home.processes.observe(current, starting=busy))
+        if current is None or (current.stopping and home.processes.find(current) is None):
+            continue  # it ended as it was asked to; who asked may have been killed before forgetting it
+        found.append(home.processes.observe(current, starting=busy))
     return found
 
 

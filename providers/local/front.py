@@ -19,7 +19,8 @@ from providers.local.options import Options
 R = TypeVar("R")
 READ_S = 10.0  # a balancer that was killed is started again within this
 WRITE_S = 2.0  # T: no write lands later than this after it began
-CALL_SHARE_S = 0.7  # of WRITE_S, what is left for the call itself when the balancer had to be started
+ACT_S = 1.8  # of it, for the lock and all calls; the rest is for noting down what was done
+CALL_SHARE_S = 0.7  # of ACT_S, what is left for the call itself when the balancer had to be started
 
 
 class Front:
@@ -50,7 +51,10 @@ class Front:
         return self.call(lambda balancer: balancer.state(), READ_S)
 
     def write(self, act: Callable[[client.BalancerClient], R], deadline: float) -> R:
-        """`act`, over by the deadline. Raises Transient (may have been applied), Conflict, Invalid, NotFound."""
+        """`act`, over by the deadline, whatever it calls.
+
+        Raises Transient (may have been applied), Conflict, Invalid, NotFound.
+        """
         return self.call(act, deadline - self._clock.now())
 
     def call(self, act: Callable[[client.BalancerClient], R], timeout_s: float) -> R:

@@ -20,6 +20,7 @@ from providers.base import Invalid, NotFound
 MANIFEST = "image.yaml"
 KEYS = ("command", "files", "lock")
 PLACEHOLDERS = ("{python}", "{image}", "{port}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _HASH = r"--hash=sha(256|384|512):[0-9a-fA-F]{64,128}"
 _PINNED = re.compile(rf"[A-Za-z0-9][\w.-]*(\[[\w.,\s-]*\])?\s*==\s*[\w.!+-]+\s*(;[^#]*?)?(\s+{_HASH})+")
@@ -28,6 +29,17 @@ _PINNED = re.compile(rf"[A-Za-z0-9][\w.-]*(\[[\w.,\s-]*\])?\s*==\s*[\w.!+-]+\s*(
 def python_tag() -> str:
     """The interpreter that environments are built for: `cpython-3.11`."""
     return f"{sys.implementation.name}-{'.'.join(platform.python_version_tuple()[:2])}"
+
+
+def checked_digest(text: str) -> str:
+    """The same text. Raises Invalid: a digest becomes a path, and must not lead anywhere else."""
+    if not DIGEST.fullmatch(text):
+        raise Invalid(f"{text!r} is no image's digest; sha256: and 64 digits of 0-9 and a-f are needed")
+    return text
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    return "sha256:" + _sha(json.dumps(manifest, sort_keys=True).encode())
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Source:
     @property
     def digest(self) -> str:
         """`sha256:…` over command, lock, files and the Python they are built for."""
-        return "sha256:" + _sha(json.dumps(self.manifest, sort_keys=True).encode())
+        return digest_of(self.manifest)
 
     @property
     def manifest(self) -> dict[str, Any]:

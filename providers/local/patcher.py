@@ -7,7 +7,7 @@ import hashlib
 from providers.base import Applied, Invalid, NotFound, Patch, Service, Slot
 from providers.local.compute import LocalCompute
 from providers.local.home import Homes
-from providers.local.images import Source, python_tag
+from providers.local.images import Source, checked_digest, python_tag
 
 MEMBER = "local"
 
@@ -20,7 +20,7 @@ class LocalPatcher:
         """An image by name, or by its full digest. Raises NotFound naming the known ones, Invalid."""
         images = self._homes.images(service)
         if reference.startswith("sha256:"):
-            built = self._homes.of(service).builds.manifest(reference)
+            built = self._homes.of(service).builds.manifest(checked_digest(reference))
             if built is not None:
                 origin = {"name": built["name"], "lock": f"sha256:{built['lock']}", "python": built["python"]}
                 return Patch(reference, {MEMBER: reference}, origin)

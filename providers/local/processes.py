@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import resource
 import signal
 import socket
@@ -26,6 +27,10 @@ from providers.local.records import Record, Records
 INSTANCE, SERVICE = "ROLLOUT_INSTANCE", "ROLLOUT_SERVICE"
 POLL_S = 0.02
 KILL_S = 5.0
+SAID_CHARS = 600
+EXITED_AT_ONCE = "exited at once"
+# How programs say that somebody else was faster: the number was free when it was chosen.
+_PORT_TAKEN = re.compile(r"EADDRINUSE|\b(address|port|connection)\b.{0,40}\bin use\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Processes:
             self._children[record.id] = child
             _limit(child.pid, start.nofile)
             identity = Identity.of(child.pid)
-            written = record.started(identity) if identity else replace(record, problem="exited at once")
+            written = record.started(identity) if identity else replace(record, problem=EXITED_AT_ONCE)
         self._records.write(written)
         return written
 
@@ -99,12 +104,13 @@ class Processes:
                 image, began = self.image(process), process.create_time()
                 if record.stopping:
                     return _instance(record, "failed", image, "it was asked to stop", began)
-                return _instance(record, _phase(process, record.port), image, "", began)
+                return _instance(record, _phase(process, record.port), image, began=began)
         elif record.identity is None and not record.problem:
             if starting:
                 return _instance(record, "starting", None)
             return _instance(record, "failed", None, "its start was interrupted")
-        return _instance(record, "failed", None, self._reason(record))
+        reason, own_fault = self._end(record)
+        return _instance(record, "failed", None, reason, own_fault=own_fault)
 
     def image(self, process: psutil.Process) -> str | None:
         """The image that a process really runs: from its command line, else from its executable."""
@@ -175,17 +181,24 @@ class Processes:
             if (self._records.folder / f"{record.id}.json").exists():
                 self._records.set_exit(record, child.returncode)
 
-    def _reason(self, record: Record) -> str:
-        if record.problem and record.problem != "exited at once":
-            return record.problem
+    def _end(self, record: Record) -> tuple[str, bool]:
+        """Why an instance is no more, and whether that is its own fault: it was neither killed nor kept from its port."""
+        if record.problem and record.problem != EXITED_AT_ONCE:
+            return record.problem, False
         self._reap(record)  # it may have ended only after the first look
-        code, tail = self._records.exit_code(record), self._records.tail(record)
+        code, output = self._records.exit_code(record), self._records.output(record)
         if code is None:
             how = "its process is gone (nobody saw how it ended)"
         else:
             how = f"exited with code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
-        said = tail.strip().rpartition("\n")[2]  # the last line names the error; the log has the rest
-        return f"{how}: {said}" if said else how
+        said = output.rpartition("\n")[2][-SAID_CHARS:]  # the last line names the error; the log has the rest
+        own_fault = code is not None and _by_itself(code) and not record.stopping and not _PORT_TAKEN.search(output)
+        return f"{how}: {said}" if said else how, own_fault
+
+
+def _by_itself(code: int) -> bool:
+    # A shell answers 128 + n for a command that signal n ended.
+    return code > 0 and code - 128 not in set(signal.Signals)
 
 
 def free_port(ports: range, used: set[int], start: int) -> int:
@@ -221,9 +234,14 @@ def _phase(process: psutil.Process, port: int) -> InstanceState:
 
 
 def _instance(
-    record: Record, state: InstanceState, image: str | None, reason: str = "", began: float | None = None
+    record: Record,
+    state: InstanceState,
+    image: str | None,
+    reason: str = "",
+    began: float | None = None,
+    own_fault: bool = False,
 ) -> Instance:
-    return Instance(record.id, record.slot, state, image, record.address, reason, began)
+    return Instance(record.id, record.slot, state, image, record.address, reason, began, own_fault)
 
 
 def _limit(pid: int, nofile: tuple[int, int]) -> None:

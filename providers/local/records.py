@@ -13,8 +13,6 @@ from providers.local.files import read_json, write_json
 
 LOG_LIMIT = 1 << 20  # bytes
 KEPT = 64 << 10  # bytes of a full log that stay in <id>.log.1
-TAIL_LINES = 5
-TAIL_CHARS = 600
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,14 @@ class Records:
     def log(self, record: Record) -> Path:
         return self.folder / f"{record.id}.log"
 
-    def tail(self, record: Record) -> str:
-        """The last lines of an instance's log."""
+    def output(self, record: Record) -> str:
+        """What an instance said last, as far as it is kept."""
         try:
             with self.log(record).open("rb") as file:
                 file.seek(max(0, self.log(record).stat().st_size - KEPT))
-                text = file.read().decode(errors="replace")
+                return file.read().decode(errors="replace").strip()
         except OSError:
             return ""
-        return "\n".join(text.strip().splitlines()[-TAIL_LINES:])[-TAIL_CHARS:]
 
     def bound_log(self, record: Record) -> None:
         """Keep the end of a full log and begin it anew; its process appends, and goes on at the beginning."""

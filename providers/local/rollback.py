@@ -16,7 +16,7 @@ from providers.base import SLOTS, Invalid, NotFound, Slot, Transient, Weights
 from providers.local import revision
 from providers.local.balancer import client, launcher, store
 from providers.local.balancer.answers import StateAnswer
-from providers.local.balancer.state import InvalidState, State, Unservable, split_address
+from providers.local.balancer.state import InvalidState, Unservable, split_address
 
 MARK = "mark.json"
 CALL_S = 1.5
@@ -26,7 +26,7 @@ PROBE_S = 0.3
 
 
 def read(target: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights, revision and mark; healthy targets and requests in flight of each slot.
+    """Weights, revision and mark; for each slot healthy, unhealthy and unknown (not judged yet) targets, and requests.
 
     Starts the balancer if it is dead; if that fails, the file and a look at the targets' ports answer. Raises
     NotFound, Transient.
@@ -116,20 +116,25 @@ def _from_file(folder: Path) -> dict[str, Any]:
         "weights": dict(state.weights),
         "revision": revision.of(folder, counted),
         "mark": mark,
-        "healthy": {slot: _reachable(state, slot) for slot in SLOTS},
+        **_counts({slot: [_reachable(address) for address in state.targets[slot]] for slot in SLOTS}),
         "in_flight": dict.fromkeys(SLOTS, 0),
     }
 
 
-def _reachable(state: State, slot: Slot) -> int:
-    found = 0
-    for address in state.targets[slot]:
-        try:
-            socket.create_connection(split_address(address), PROBE_S).close()
-            found += 1
-        except OSError:
-            continue
-    return found
+def _reachable(address: str) -> bool | None:
+    """None: no answer, neither yes nor no."""
+    try:
+        socket.create_connection(split_address(address), PROBE_S).close()
+    except TimeoutError:
+        return None
+    except OSError:
+        return False
+    return True
+
+
+def _counts(said: Mapping[Slot, list[bool | None]]) -> dict[str, dict[Slot, int]]:
+    words = {"healthy": True, "unhealthy": False, "unknown": None}
+    return {word: {slot: said[slot].count(meant) for slot in SLOTS} for word, meant in words.items()}
 
 
 def _seen(folder: Path, state: StateAnswer) -> dict[str, Any]:
@@ -137,6 +142,6 @@ def _seen(folder: Path, state: StateAnswer) -> dict[str, Any]:
         "weights": {slot: state["weights"][slot] for slot in SLOTS},
         "revision": revision.of(folder, state),
         "mark": state["mark"],
-        "healthy": {slot: sum(target["healthy"] is True for target in state["targets"][slot]) for slot in SLOTS},
+        **_counts({slot: [target["healthy"] for target in state["targets"][slot]] for slot in SLOTS}),
         "in_flight": {slot: state["counters"][slot]["in_flight"] for slot in SLOTS},
     }

@@ -26,7 +26,7 @@ from providers.local import revision
 from providers.local.balancer.answers import StateAnswer
 from providers.local.balancer.client import BalancerClient
 from providers.local.files import write_json
-from providers.local.front import WRITE_S, Front
+from providers.local.front import ACT_S, Front
 from providers.local.home import Home, Homes
 
 TEST_HEADER = "X-Rollout-Slot"
@@ -60,7 +60,7 @@ class LocalTraffic:
 
     def set_weights(self, service: Service, weights: Weights, expected: Route, token: str) -> Route:
         home, front = self._homes.of(service), self._homes.of(service).front
-        wanted, deadline = _checked(home, weights), home.clock.now() + WRITE_S
+        wanted, deadline = _checked(home, weights), home.clock.now() + ACT_S
 
         def act(balancer: BalancerClient) -> StateAnswer:
             state = balancer.state()
@@ -70,11 +70,10 @@ class LocalTraffic:
             if route.revision != expected.revision:
                 now = f"it is {route.revision}, {dict(route.weights)}"
                 raise Conflict(f"service {home.name}: the route changed since {expected.revision}: {now}")
-            if route.weights == wanted:
-                return state
             for slot in SLOTS:
                 if wanted[slot] and not state["targets"][slot]:
                     raise Invalid(f"service {home.name}: {slot} is in no route; attach its instances first")
+            # Also when these are its weights already: a new revision fences whatever is still on its way.
             return balancer.set_weights(dict(plain(wanted)), expected_revision=state["revision"], token=token)
 
         _need(home)
@@ -87,7 +86,7 @@ class LocalTraffic:
             return route
 
     def cut(self, service: Service, slot: Slot, token: str) -> int:
-        home, deadline = self._homes.of(service), self._homes.context.clock.now() + WRITE_S
+        home, deadline = self._homes.of(service), self._homes.context.clock.now() + ACT_S
         _need(home)
         with home.locked():
             write = home.tokens.begin(token, "cut", f"connections of {slot}")
@@ -119,7 +118,7 @@ class LocalTraffic:
         return {"provider": "local", "service": home.name, "dir": str(home.front.directory)}
 
     def _targets(self, home: Home, operation: str, slot: Slot, addresses: list[str], token: str) -> None:
-        deadline = home.clock.now() + WRITE_S
+        deadline = home.clock.now() + ACT_S
 
         def act(balancer: BalancerClient) -> None:
             before = balancer.state()

@@ -27,11 +27,14 @@ def check_weights(svc: SimService, weights: Weights) -> dict[Slot, int]:
 
 
 def declare(cloud: SimCloud, svc: SimService, weights: dict[Slot, int]) -> str:
-    """Declare weights; clients follow after the balancer's lag. Says what changed."""
+    """Declare weights; clients follow after the balancer's lag. Says what changed.
+
+    The same weights again are a new revision, too: it fences a compare-and-set that is still on its way.
+    """
+    svc.revision += 1
     if weights == svc.weights:
         return "no change"
     before, svc.weights = svc.weights, weights
-    svc.revision += 1
     revision, lag = svc.revision, cloud.switches.balancer_lag_s
     lag = svc.settings.balancer_lag_s if lag is None else lag
     if lag > 0:

@@ -55,7 +55,7 @@ def reboot(cloud: SimCloud, svc: SimService, slot: SimSlot) -> None:
 def kill(cloud: SimCloud, svc: SimService, slot: SimSlot, instance: SimInstance, reason: str) -> None:
     """The instance dies; the balancer notices after its lag, and then it is replaced where that is wanted."""
     balancer.accrue(svc, cloud.timeline.now)
-    instance.state, instance.reason = "failed", reason
+    instance.state, instance.reason, instance.own_fault = "failed", reason, False
     instance.boot += 1  # a launch under way ends here
     balancer.judge_later(cloud, svc, instance)
     if svc.settings.self_healing:
@@ -63,9 +63,15 @@ def kill(cloud: SimCloud, svc: SimService, slot: SimSlot, instance: SimInstance,
 
 
 def public(instance: SimInstance) -> Instance:
-    image = instance.image.id
     return Instance(
-        instance.id, instance.slot, instance.state, image, instance.address, instance.reason, instance.started_at
+        id=instance.id,
+        slot=instance.slot,
+        state=instance.state,
+        image=instance.image.id,
+        address=instance.address,
+        reason=instance.reason,
+        started_at=instance.started_at,
+        own_fault=instance.own_fault,
     )
 
 
@@ -96,6 +102,7 @@ def _started(cloud: SimCloud, svc: SimService, instance: SimInstance) -> None:
             _flap_later(cloud, svc, instance, instance.boot)
     else:
         instance.state, instance.reason = "failed", f"{instance.image.id}: exited with status 1 while starting"
+        instance.own_fault = True
     balancer.judge_later(cloud, svc, instance)
 
 

@@ -62,6 +62,7 @@ class SimInstance:
     address: str
     state: InstanceState = "starting"
     reason: str = ""
+    own_fault: bool = False
     started_at: float | None = None
     registered: bool = False
     judged: Judgement = "unknown"

@@ -16,7 +16,7 @@ from .model import SimService, nothing
 
 
 def read(target: Mapping[str, Any]) -> dict[str, Any]:
-    """Declared weights, revision and mark; healthy targets and connections of each slot."""
+    """Declared weights, revision and mark; for each slot healthy, unhealthy and unknown targets, and connections."""
     cloud, service = _reached(target)
     return cloud.read("emergency.read", service, lambda svc: _state(cloud, svc))
 
@@ -53,10 +53,13 @@ def _reached(target: Mapping[str, Any]) -> tuple[SimCloud, Service]:
 
 def _state(cloud: SimCloud, svc: SimService) -> dict[str, Any]:
     now = cloud.timeline.now
+    targets = {slot: balancer.target_health(cloud, svc, slot) for slot in SLOTS}
     return {
         "weights": dict(svc.weights),
         "revision": f"r{svc.revision}",
         "mark": plain(svc.mark),
-        "healthy": {slot: balancer.target_health(cloud, svc, slot).healthy for slot in SLOTS},
+        "healthy": {slot: health.healthy for slot, health in targets.items()},
+        "unhealthy": {slot: health.unhealthy for slot, health in targets.items()},
+        "unknown": {slot: health.unknown for slot, health in targets.items()},
         "in_flight": {slot: balancer.in_flight(svc, slot, now) for slot in SLOTS},
     }

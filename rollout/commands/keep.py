@@ -37,7 +37,7 @@ def down(
 
     if yes != service:
         raise Usage(f"this stops {service} for good; to confirm: rollout down {service} --yes {service}")
-    bootstrap.tear_down(find_installation(config), service)
+    bootstrap.tear_down(find_installation(config), service, this_person())
     Screen(as_json=json_out).document({"service": service, "down": True}, f"{service} is gone from this machine")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,19 +29,39 @@ def find_installation(config: Path | None) -> Installation:
     return Installation(found)
 
 
+class Stranded(Exception):
+    """The command cannot go on, and nobody else does: it says where traffic is, and what to type."""
+
+    def __init__(self, installation: Installation, row: Row, cause: Exception) -> None:
+        from rollout.telling import shares
+
+        route = live_route(installation, row)
+        where = f"traffic is now {shares(route)}" if route else "where traffic is could not be read"
+        super().__init__(
+            f"{cause}. {row.id} stays as it is; {where}. To put it back, which needs no store: rollout rollback "
+            f"{row.service}. To go on once the store works: rollout resume {row.id}"
+        )
+
+
+def live_route(installation: Installation, row: Row) -> Mapping[str, int] | None:
+    """Where traffic is now, read through the card; None where the card is another rollout's, or nothing answers."""
+    try:
+        card = installation.cards.read(row.service)
+        if card is None or card.rollout != row.id:
+            return None
+        weights: Mapping[str, int] = thin_rollback(card.provider).read(card.target)["weights"]
+        return weights
+    except Exception:
+        return None  # then it is told as last journalled, and said so
+
+
 def live_summary(installation: Installation, row: Row) -> dict[str, Any]:
     """How it stands, with traffic read live through the card where that is possible."""
     from rollout.summary import summarise
     from rollout.telling import waiting
 
     store, now = installation.store, installation.clock.now()
-    card, route = installation.cards.read(row.service), None
-    if card and row.plan["provider"] == card.provider:
-        try:
-            route = thin_rollback(card.provider).read(card.target)["weights"]
-        except Exception:
-            route = None  # then it is told as last journalled, and said so
-    summary = summarise(row, store.entries(row.id), now=now, route=route)
+    summary = summarise(row, store.entries(row.id), now=now, route=live_route(installation, row))
     wait, driver = store.wait(row.id), store.driver(row.id, now)
     summary["waits_for"] = waiting(wait, now) if wait and row.closed_at is None else None
     summary["driven_by"] = str(driver) if driver and row.closed_at is None else None

@@ -18,6 +18,7 @@ from rollout.commands.options import (
     Name,
     Quiet,
     Reason,
+    Stranded,
     Timeout,
     Usage,
     Which,
@@ -144,19 +145,29 @@ def _follow(
     *,
     to_end: bool = False,
     go_on: bool = False,
+    put_back_asked: bool = False,
     finished: Callable[[Row], bool] | None = None,
 ) -> None:
     """Drive until the command's end (or the rollout's), show the result, and exit with its code.
 
-    `go_on`: return instead when the rollout was closed, because the command has more to do.
+    `go_on`: return instead when the rollout was closed, because the command has more to do. `put_back_asked`: to
+    have traffic back is what the command was for, so that it is a success.
     """
-    from rollout import follow
+    from rollout import control, follow
+    from rollout.store import StoreError
 
+    for merged in control.merge_spool(installation):
+        screen.say(merged)
     follower = follow.Follower(installation, row.id, _listener(screen), screen.say, this_person(), timeout)
-    now, code = follower.until(finished or (follow.is_closed if to_end else follow.finish_line(row)))
+    try:
+        now, code = follower.until(finished or (follow.is_closed if to_end else follow.finish_line(row)))
+    except StoreError as error:
+        raise Stranded(installation, row, error) from error
     if go_on and now.closed_at is not None and code is None:
         return
     summary = live_summary(installation, now)
+    if put_back_asked and summary["exit_code"] == exits.ROLLED_BACK:
+        summary["exit_code"] = exits.DONE
     summary["exit_code"] = code if code is not None else summary["exit_code"]
     screen.document(summary, standing(summary))
     raise typer.Exit(summary["exit_code"])
@@ -179,13 +190,10 @@ def resume(
     if after_rollback:
         screen.say("the rest: giving the patched side up (safe to interrupt; rollout resume goes on)")
     control.resume(installation, row, this_person())
-    try:
-        _follow(installation, installation.store.rollout(row.id), screen, timeout, to_end=after_rollback)
-    except typer.Exit as ended:
-        # The on-call engineer asked for a rollback and has it: that is success.
-        raise typer.Exit(
-            exits.DONE if after_rollback and ended.exit_code == exits.ROLLED_BACK else ended.exit_code
-        ) from None
+    if control.clear_left_over_mark(installation, row):
+        screen.say(f"{row.id}: cleared the hold mark that it had left")
+    row = installation.store.rollout(row.id)
+    _follow(installation, row, screen, timeout, to_end=after_rollback, put_back_asked=after_rollback)
 
 
 @commands.command()
@@ -207,13 +215,10 @@ def abort(which: Which, reason: Reason, config: Config = None, json_out: Json = 
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
     row = control.find(installation, which)
     if row.closed_at is not None:
-        raise Usage(f"{row.id} is closed already ({row.outcome})")
+        raise Usage(f"{row.id} is closed already ({row.outcome}); where traffic is: rollout status {row.service}")
     ready = control.turn_back(installation, row, "abort", reason=reason, actor=this_person())
     screen.say(f"{row.id}: {ready.why}")
-    try:
-        _follow(installation, installation.store.rollout(row.id), screen, None, to_end=True)
-    except typer.Exit as ended:
-        raise typer.Exit(exits.DONE if ended.exit_code == exits.ROLLED_BACK else ended.exit_code) from None
+    _follow(installation, installation.store.rollout(row.id), screen, None, to_end=True, put_back_asked=True)
 
 
 @commands.command()

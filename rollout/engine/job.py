@@ -13,9 +13,14 @@ from rollout.journal import Journal
 from rollout.lease import Holder
 from rollout.means import Means
 from rollout.observer import Sights
+from rollout.phases import PROMOTED
 from rollout.plan import STORY, Plan
-from rollout.run import RETRY_S, Run
+from rollout.run import BETWEEN_STEPS, RETRY_S, Run
 from rollout.store import Fenced
+
+
+class UnknownStory(Exception):
+    """A newer release began it; this one must not drive it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +39,21 @@ def advance(
     sights: Sights | None = None,
     on_lease: Callable[[int], None] = lambda epoch: None,
 ) -> Advanced:
-    """Drive one rollout as far as it can go now. Raises LeaseHeld when another process drives it."""
-    service = means.store.rollout(rollout).service
+    """Drive one rollout as far as it can go now. Raises LeaseHeld when another process drives it, UnknownStory."""
+    row = means.store.rollout(rollout)
+    if row.plan["story"] > STORY:
+        raise UnknownStory(
+            f"{rollout} was begun by a newer release (story {row.plan['story']}, this one tells {STORY}): "
+            f"drive it with that release. rollout rollback {row.service} works with this one too"
+        )
+    service = row.service
     epoch = means.store.take_lease(service, holder, means.clock.now())
     on_lease(epoch)
     try:
         advanced = _tell(rollout, means, epoch, sights)
     except Fenced as fenced:
         return Advanced(str(fenced), means.clock.now())
-    means.store.release_lease(service, epoch, advanced.due_at)
+    means.store.release_lease(rollout, epoch, advanced.due_at)
     return advanced
 
 
@@ -52,8 +63,6 @@ def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Adva
     run = Run(rollout, plan, journal, means, epoch, sights)
     if journal.closed:
         return Advanced("closed", None)
-    if plan.story > STORY:
-        return Advanced(f"story {plan.story} is newer than this release ({STORY})", None)
     if journal.halt:
         return _stay_halted(run)
     story = roll_back if journal.decision else roll_out
@@ -75,8 +84,9 @@ def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Adva
 def _try_again(run: Run, error: ProviderError) -> Advanced:
     """A read between two steps failed: the job is due again, until the phase's deadline has passed."""
     reason = f"{type(error).__name__}: {error}"
-    if run.stuck_s() > run.deadline_s():
-        return _turn_back(run, TurnBack(f"{reason}; nothing could be done for {run.stuck_s():.0f} s"))
+    stuck_s = run.trouble_s(BETWEEN_STEPS, reason)
+    if stuck_s > run.deadline_s():
+        return _turn_back(run, TurnBack(f"{reason}; nothing could be done for {stuck_s:.0f} s"))
     return Advanced(reason, run.clock.now() + RETRY_S)
 
 
@@ -99,6 +109,8 @@ def _turn_back(run: Run, turn: TurnBack) -> Advanced:
     if run.turning_back:
         return _halt(run, f"the rollback is not complete: {turn.reason}", turn.evidence)
     marked = "mark" in turn.evidence
+    if run.journal.phase in PROMOTED and not marked:
+        return _halt(run, turn.reason, turn.evidence)  # by itself it goes back before it is promoted only
     try:
         decide_roll_back(
             run.means.store,

@@ -12,7 +12,7 @@ from rollout.journal import Entry
 from rollout.lease import HEARTBEAT_S, Holder
 from rollout.means import Means
 from rollout.rows import Row, Wait
-from rollout.store import Fenced, LeaseHeld, Store
+from rollout.store import Fenced, LeaseHeld, Store, StoreError
 
 TICK_S = 0.1
 
@@ -62,6 +62,8 @@ class Job:
                     self.means.store.renew_lease(service, self.epoch, self.means.clock.now())
                 except Fenced:
                     return
+                except StoreError:
+                    continue  # busy or full: the next beat may come through; the epoch fences either way
 
 
 class Driver:

@@ -79,7 +79,7 @@ class Points:
             self._step = step
             return recall(the_run, step)
 
-        run.Run._recall = noted  # type: ignore[method-assign]
+        run.Run._recall = noted  # type: ignore[method-assign, assignment]
 
     def journal(self) -> None:
         self.wrap(store.Store, "append", _appended)

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pexpect
 import pytest
@@ -159,7 +160,8 @@ def test_a_closed_terminal_puts_traffic_back(fleet: Fleet) -> None:
     fleet.change(**LONG)
     with terminal(fleet, "start", SERVICE, "--image", "base-2") as child:
         shifting(fleet)
-        child.ptyproc.fileobj.close()  # the kernel sends SIGHUP, and writing fails from now on
+        opened: Any = child
+        opened.ptyproc.fileobj.close()  # the kernel sends SIGHUP, and writing fails from now on
         wait_until(lambda: fleet.weights == {"blue": 100, "green": 0}, "traffic is back")
         wait_until(lambda: fleet.reached("closed"), "the rest is done, too")
     assert fleet.instances("green") == []

@@ -16,7 +16,13 @@ from providers.base import Instance, Provider, Service, Slot, TestRoute, Weights
 class Rollback(Protocol):
     """`providers/<name>/rollback.py`: plain data in, plain data out."""
 
-    def read(self, target: Mapping[str, Any]) -> dict[str, Any]: ...
+    def read(self, target: Mapping[str, Any]) -> dict[str, Any]:
+        """weights, revision, mark (None: none); for each slot, in numbers:
+
+        healthy, unhealthy, unknown: targets. Unknown ones have not been judged yet: ask again in a moment.
+        in_flight: requests and connections that are on the slot now.
+        """
+        ...
 
     def put_back(self, target: Mapping[str, Any], weights: Weights, token: str) -> dict[str, Any]: ...
 

@@ -6,10 +6,11 @@ import http.client
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from providers.local.balancer.answers import StateAnswer
@@ -47,14 +48,15 @@ class Conflict(Refused):
 
 
 class BalancerClient:
-    """Talks to the balancer of one folder; a connection for each call. timeout_s holds for each call.
+    """Talks to the balancer of one folder; a connection for each call.
 
+    timeout_s is for all calls together, counted from here on: make another client for what may take longer.
     All calls raise Unreachable and Refused; writes raise Conflict.
     """
 
     def __init__(self, directory: Path | str, timeout_s: float = 5.0) -> None:
         self._directory = Path(directory)
-        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
 
     def state(self) -> StateAnswer:
         return cast("StateAnswer", self._call("GET", "/v1/state"))
@@ -79,7 +81,7 @@ class BalancerClient:
         return int(cast("dict[str, int]", self._call("POST", f"/v1/cut/{slot}"))["closed"])
 
     def _call(self, method: str, path: str, body: object = None) -> object:
-        connection = _UnixConnection(self._directory, self._timeout_s)
+        connection = _UnixConnection(self._directory, self._deadline)
         content = None if body is None else json.dumps(body)
         try:
             try:
@@ -109,21 +111,46 @@ def _judge(status: int, document: object) -> object:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, directory: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
+    def __init__(self, directory: Path, deadline: float) -> None:
+        super().__init__("localhost")
         self._directory = directory
-        self._timeout_s = timeout_s
+        self._deadline = deadline
 
     def connect(self) -> None:
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel = _Channel(self._deadline)
         try:
-            channel.settimeout(self._timeout_s)
             with _short_path(self._directory) as path:
                 channel.connect(path)
         except BaseException:
             channel.close()
             raise
         self.sock = channel
+
+
+class _Channel(socket.socket):
+    """Every step gets only what is left of the whole: an answer that drips does not go on for ever."""
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._deadline = deadline
+
+    def connect(self, address: Any) -> None:
+        self._limit()
+        super().connect(address)
+
+    def sendall(self, *arguments: Any) -> None:
+        self._limit()
+        super().sendall(*arguments)
+
+    def recv_into(self, *arguments: Any) -> int:
+        self._limit()
+        return super().recv_into(*arguments)
+
+    def _limit(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.settimeout(left)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import aiohttp
 from yarl import URL
@@ -12,6 +13,8 @@ from providers.local.balancer.route import RouteTable
 from providers.local.balancer.state import split_address
 from providers.local.balancer.upstream import brief
 
+FIRST_PASS_S = 1.0
+
 
 class HealthWatch:
     """One small task for each target. Call `sync` after the targets changed, `close` at the end."""
@@ -20,6 +23,8 @@ class HealthWatch:
         self._routes = routes
         self._health = health
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._asked: set[str] = set()  # whose first check is over
+        self._checked = asyncio.Event()  # set, and replaced, after each check
         # A connection for each check: whether new ones are accepted is part of the question.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0),
@@ -28,18 +33,24 @@ class HealthWatch:
             headers={"User-Agent": "rollout-balancer-health"},
         )
 
-    async def first_pass(self) -> None:
+    async def until_servable(self) -> None:
         """Returns once every slot that gets traffic can serve, or when all targets were asked."""
-        pending = {asyncio.create_task(self._check(address)) for address in self._routes.addresses()}
-        while pending and not self._routes.servable():
-            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:  # the periodic check asks these again at once
-            task.cancel()
+        while not (self._routes.servable() or self._all_asked()):
+            await self._checked.wait()
+
+    async def until_all_asked(self) -> None:
+        """Returns once every target was asked, those without traffic too; they have FIRST_PASS_S to answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_PASS_S):
+                while not self._all_asked():
+                    await self._checked.wait()
 
     def sync(self) -> None:
+        """Watch the targets that there are now."""
         wanted = set(self._routes.addresses())
         for address in set(self._tasks) - wanted:
             self._tasks.pop(address).cancel()
+            self._asked.discard(address)
         for address in wanted - set(self._tasks):
             self._tasks[address] = asyncio.create_task(self._watch(address))
 
@@ -52,7 +63,13 @@ class HealthWatch:
     async def _watch(self, address: str) -> None:
         while True:
             await self._check(address)
+            self._asked.add(address)
+            self._checked.set()
+            self._checked = asyncio.Event()
             await asyncio.sleep(self._health.interval_s)
+
+    def _all_asked(self) -> bool:
+        return self._asked.issuperset(self._routes.addresses())
 
     async def _check(self, address: str) -> None:
         try:

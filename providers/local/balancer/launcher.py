@@ -39,7 +39,7 @@ def ensure_running(directory: Path, timeout_s: float) -> None:
     if not directory.is_dir():
         raise LaunchError(f"{directory} is not there: the balancer was never set up")
     while True:
-        with _one_at_a_time(directory, timeout_s):
+        with _one_at_a_time(directory, deadline - time.monotonic()):
             if recorded(directory / PARENT) is None:
                 _start(directory, deadline)
         try:

@@ -26,7 +26,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` (0600) so that after a crash it holds the old content or the new one. Raises OSError."""
     temporary = _write_aside(path, content)
     temporary.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def create(directory: Path, weights: Mapping[str, int], targets: Mapping[str, Sequence[str]]) -> State:
@@ -126,7 +126,7 @@ class StateStore:
             link.hardlink_to(current)
             link.replace(previous)
         temporary.replace(current)
-        _sync_folder(self._directory)
+        sync_folder(self._directory)
 
 
 def lock_within(descriptor: int, timeout_s: float, complaint: str) -> None:
@@ -164,7 +164,7 @@ def _write_aside(path: Path, content: bytes) -> Path:
     return temporary
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -83,22 +83,24 @@ class Worker:
         for number in QUIT:
             loop.add_signal_handler(number, quit_asked.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {*QUIT, signal.SIGCHLD})  # the parent keeps them blocked
-        # Clients wait in the listen queue until somebody is known to be able to answer them.
-        await self._watch.first_pass()
         self._watch.sync()
-        drain_s = self._config.drain_s
+        # Clients wait in the listen queue until somebody is known to be able to answer them.
+        await self._watch.until_servable()
+        proxies = [
+            await _serve(_runner(proxy, self._config.drain_s), sockets[name])
+            for name, proxy in (("traffic", self._traffic), ("test", self._test))
+            if name in sockets
+        ]
+        # Who asks for the state may decide by it whether the side without traffic can serve.
+        await self._watch.until_all_asked()
         control = web.AppRunner(self._control.app, access_log=None, shutdown_timeout=1.0)
-        ports = [await _serve(control, sockets["control"])]
-        for name, proxy in (("traffic", self._traffic), ("test", self._test)):
-            if name in sockets:
-                ports.append(await _serve(_runner(proxy, drain_s), sockets[name]))
+        await _serve(control, sockets["control"])
         self._log.info("worker serves revision %d", self._store.state.revision)
         await quit_asked.wait()
         loop.remove_reader(parent_pipe)
-        await self._end(ports)
+        await self._end(control, proxies)
 
-    async def _end(self, ports: list[web.BaseRunner]) -> None:
-        control, *proxies = ports
+    async def _end(self, control: web.BaseRunner, proxies: list[web.BaseRunner]) -> None:
         for port in proxies:  # others may need these addresses at once
             for site in list(port.sites):
                 await site.stop()
