@@ -29,7 +29,7 @@ from healthchecks.base import Subject, Verdict
 from healthchecks.guard import guarded
 from providers.base import Counters, Reading, Slot
 
-FEW = 10  # requests that may always be in flight without piling up
+FEW = 10  # so many more in flight than before are no pile
 RACING = 3
 """So many unanswered requests are none: counters that are not read at one instant miss an answer that just came."""
 
@@ -159,7 +159,7 @@ def _judge(options: Options, here: Side, beside: Side | None, evidence: Mapping[
         why = "too little beside to compare" if beside is None else "they pile up beside as well"
         return Verdict.unknown(f"{_piled(here)}; {why}", **evidence)
     if not enough:
-        return Verdict.unknown(f"{here.ended} answers seen, {options.min_requests} needed", **evidence)
+        return Verdict.unknown(f"{here.ended} requests seen, {options.min_requests} needed", **evidence)
     if beside is None:
         return Verdict.passed(f"{_percent(here.bad_share)} failed; too little beside to compare", **evidence)
     return Verdict.passed(_compared(options, here, beside), **evidence)
@@ -169,7 +169,7 @@ def _too_many(options: Options, here: Side, beside: Side | None) -> str:
     """Why the requests that ended fail; empty if they do not."""
     if here.bad_share > _limit(options.max_share):
         unanswered = f" ({here.unanswered} had no answer)" if here.unanswered else ""
-        failed = f"{_percent(here.bad_share)} of {here.ended} answers failed{unanswered}"
+        failed = f"{_percent(here.bad_share)} of {here.ended} requests failed{unanswered}"
         return f"{failed}, {options.max_share:.2%} allowed"
     if beside is None:
         return ""
@@ -192,7 +192,7 @@ def _piles_up_here(options: Options, here: Side, beside: Side | None) -> str:
 def _compared(options: Options, here: Side, beside: Side) -> str:
     kinds = "4xx, 5xx or failed" if options.count_4xx else "5xx or failed"
     ours, theirs = here.share(options.count_4xx), beside.share(options.count_4xx)
-    return f"{kinds}: {_percent(ours)} of {here.ended} answers, {_percent(theirs)} beside"
+    return f"{kinds}: {_percent(ours)} of {here.ended} requests, {_percent(theirs)} beside"
 
 
 def _piled(here: Side) -> str:

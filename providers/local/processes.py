@@ -182,7 +182,7 @@ class Processes:
                 self._records.set_exit(record, child.returncode)
 
     def _end(self, record: Record) -> tuple[str, bool]:
-        """Why an instance is no more, and whether that is its own fault: it was neither killed nor kept from its port."""
+        """Why an instance is no more, and whether that is its own fault: neither killed nor kept from its port."""
         if record.problem and record.problem != EXITED_AT_ONCE:
             return record.problem, False
         self._reap(record)  # it may have ended only after the first look

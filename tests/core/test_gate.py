@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from healthchecks.base import Verdict
-from rollout.gate import Asked, Finding, GateRule, GateState, Outcome, finding_of, judge
+from providers.base import plain
+from rollout.gate import CLEARLY_WORSE, Asked, Finding, GateRule, GateState, Outcome, finding_of, judge
 
 RULE = GateRule(passes=3, failures=2, interval_s=5.0, deadline_s=300.0, unknown_limit_s=60.0, soak_s=0.0)
 FINDINGS = get_args(Finding)
@@ -72,7 +73,71 @@ def test_a_failure_is_ambient_only_when_the_other_side_fails_too(
     assert Asked("http", verdict, beside).finding == finding
 
 
-VERDICTS = st.sampled_from([PASS, FAIL, UNKNOWN])
+def failing(severity: float) -> Verdict:
+    """A verdict that fails by so much."""
+    return Verdict.failed("bad", severity=severity)
+
+
+@pytest.mark.parametrize(
+    ("here", "beside", "finding"),
+    [
+        (0.6, 0.012, "fail"),
+        (1.0, 0.9, "fail"),
+        (0.06, 0.0, "fail"),
+        (0.04, 0.012, "ambient"),
+        (0.6, 0.6, "ambient"),
+        (0.012, 0.6, "ambient"),
+        (1.0, 1.0, "ambient"),
+    ],
+)
+def test_a_side_that_is_far_worse_is_not_excused_by_a_small_trouble_beside(
+    here: float, beside: float, finding: Finding
+) -> None:
+    """Customers stay on a side that fails most of them, because the other fails one in a hundred."""
+    assert Asked("responses", failing(here), failing(beside)).finding == finding
+
+
+def test_what_says_no_severity_is_taken_as_failing_whole() -> None:
+    """A check from outside that fails on the replacement is excused by any trouble beside."""
+    assert Asked("own", FAIL, failing(0.5)).finding == "fail"
+    assert Asked("own", failing(0.5), FAIL).finding == "ambient"
+
+
+def test_the_severity_is_kept_in_the_evidence() -> None:
+    """Nobody can say later why the one failure was excused and the other was not."""
+    assert plain(failing(0.25))["severity"] == 0.25
+
+
+SHARES = st.floats(0, 1)
+FAILING = st.builds(failing, SHARES)
+
+
+@given(FAILING, st.sampled_from([PASS, UNKNOWN]) | st.none())
+def test_no_failure_is_excused_by_a_side_that_does_not_fail(verdict: Verdict, beside: Verdict | None) -> None:
+    """A small failure of a bad patch is taken for a storm though all is well beside."""
+    assert Asked("check", verdict, beside).finding == "fail"
+
+
+@given(FAILING, FAILING)
+def test_of_two_failing_sides_at_most_the_worse_is_blamed(one: Verdict, two: Verdict) -> None:
+    """Which side is called the replacement decides, not which is worse."""
+    first, second = Asked("check", one, two).finding, Asked("check", two, one).finding
+    assert {first, second} <= {"fail", "ambient"} and "ambient" in (first, second)
+    if first == "fail":
+        assert one.severity > two.severity + CLEARLY_WORSE
+    assert (first == second) == (abs(one.severity - two.severity) <= CLEARLY_WORSE) or first == second == "ambient"
+
+
+@given(FAILING, FAILING, SHARES)
+def test_a_worse_replacement_is_never_excused_sooner(one: Verdict, beside: Verdict, severity: float) -> None:
+    """A side fails its way out of being blamed."""
+    if Asked("check", one, beside).finding == "fail" and severity >= one.severity:
+        assert Asked("check", failing(severity), beside).finding == "fail"
+    if Asked("check", one, beside).finding == "ambient" and severity >= beside.severity:
+        assert Asked("check", one, failing(severity)).finding == "ambient"
+
+
+VERDICTS = st.sampled_from([PASS, UNKNOWN]) | FAILING
 ASKED = st.lists(st.builds(Asked, st.just("check"), VERDICTS, st.none() | VERDICTS), max_size=5)
 
 

@@ -54,6 +54,25 @@ def test_without_a_capacity_one_target_is_still_needed() -> None:
     assert _ask(TargetHealth(healthy=1), capacity=0).evidence["needed"] == 1
 
 
+@pytest.mark.parametrize(
+    ("targets", "capacity", "severity"),
+    [
+        (TargetHealth(4, 1), 2, 0.2),
+        (TargetHealth(2, 1, 1), 2, 0.5),
+        (TargetHealth(1), 4, 0.75),
+        (TargetHealth(1, 1), 4, 0.75),
+        (TargetHealth(0, 3), 2, 1.0),
+        (TargetHealth(), 0, 1.0),
+    ],
+)
+def test_severity_is_the_share_of_targets_that_are_not_healthy(
+    targets: TargetHealth, capacity: int, severity: float
+) -> None:
+    """Otherwise one sick host of many beside excuses a replacement of which nothing is healthy."""
+    verdict = _ask(targets, capacity=capacity)
+    assert (verdict.answer, verdict.severity) == ("fail", severity)
+
+
 def test_counts_below_nothing_are_unknown() -> None:
     """Otherwise a broken reading adds up to a pass."""
     assert _ask(TargetHealth(healthy=5, unhealthy=-1)).answer == "unknown"

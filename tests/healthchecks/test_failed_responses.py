@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from healthchecks import failed_responses
 from healthchecks.base import Role, Verdict
-from healthchecks.failed_responses import Options, between
+from healthchecks.failed_responses import FEW, RACING, Options, between
 from providers.base import Counters
 from tests.healthchecks.fakes import World, reading
 
@@ -16,15 +17,24 @@ counts = st.integers(0, 400)
 shares = st.floats(0, 1)
 
 
-def _counters(good: int = 0, refused: int = 0, errors: int = 0, failed: int = 0, waiting: int = 0) -> Counters:
+def _counters(
+    good: int = 0, refused: int = 0, errors: int = 0, failed: int = 0, waiting: int = 0, left: int = 0
+) -> Counters:
+    """A balancer that counts requests as they arrive; the clients of `left` requests gave them up."""
     responses = {"2xx": good, "4xx": refused, "5xx": errors}
-    return Counters(good + refused + errors + failed + waiting, responses, failed, waiting)
+    return Counters(good + refused + errors + failed + waiting + left, responses, failed, waiting)
+
+
+def _at_the_end(counters: Counters) -> Counters:
+    """The same, of a balancer that counts requests when they end."""
+    return replace(counters, requests=counters.requests - counters.in_flight)
 
 
 def _plus(one: Counters, two: Counters) -> Counters:
     names = {*one.responses, *two.responses}
     responses = {name: one.responses.get(name, 0) + two.responses.get(name, 0) for name in names}
-    return Counters(one.requests + two.requests, responses, one.failed + two.failed)
+    in_flight = one.in_flight + two.in_flight
+    return Counters(one.requests + two.requests, responses, one.failed + two.failed, in_flight)
 
 
 def _ask(
@@ -54,7 +64,7 @@ def test_errors_of_the_service_and_of_its_balancer_fail(bad: Counters) -> None:
 def test_more_refusals_than_beside_fail() -> None:
     """Otherwise a patch that makes the service refuse its own customers looks like their mistake."""
     verdict = _ask(_counters(90, refused=10), _counters(895, refused=5))
-    assert (verdict.answer, "10.00% of 100 answers, 0.56% beside" in verdict.summary) == ("fail", True)
+    assert (verdict.answer, "10.00% of 100 requests, 0.56% beside" in verdict.summary) == ("fail", True)
     assert _ask(_counters(90, refused=10), _counters(895, refused=5), count_4xx=False).answer == "pass"
 
 
@@ -79,13 +89,108 @@ def test_only_what_happened_since_the_gate_began_counts() -> None:
 def test_too_little_traffic_is_unknown_and_says_how_much_is_needed() -> None:
     """Otherwise a side that nobody used counts as proven."""
     verdict = _ask(_counters(19), _counters(900))
-    assert (verdict.answer, verdict.summary) == ("unknown", "19 answers seen, 20 needed")
+    assert (verdict.answer, verdict.summary) == ("unknown", "19 requests seen, 20 needed")
     assert _ask(_counters(20), _counters(900)).answer == "pass"
 
 
-def test_requests_that_are_never_answered_prove_nothing() -> None:
+@pytest.mark.parametrize("counted", [_counters, lambda *one, **two: _at_the_end(_counters(*one, **two))])
+def test_requests_that_are_never_answered_fail_or_prove_nothing(counted: Any) -> None:
     """Otherwise a side that swallows all requests has no errors and passes."""
-    assert _ask(_counters(0, waiting=5000), _counters(900)).answer == "unknown"
+    assert _ask(counted(0, waiting=5000), counted(900)).answer == "fail"
+    assert _ask(counted(0, waiting=5000), counted(19)).answer == "unknown"
+    assert _ask(counted(0, waiting=19), counted(900)).answer == "unknown"
+
+
+def test_requests_that_clients_gave_up_unanswered_are_bad() -> None:
+    """Otherwise half of the customers wait in vain, leave, and the gate says that nothing failed."""
+    verdict = _ask(_counters(30, left=30), _counters(900))
+    assert (verdict.answer, verdict.evidence["this"]["unanswered"], verdict.severity) == ("fail", 30, 0.5)
+    assert verdict.summary == "50.00% of 60 requests failed (30 had no answer), 1.00% allowed"
+    assert _ask(_counters(30, left=30), _counters()).answer == "fail"
+    assert _ask(_counters(left=30), _counters()).answer == "fail"
+
+
+@pytest.mark.parametrize("counted", [_counters, lambda *one, **two: _at_the_end(_counters(*one, **two))])
+def test_requests_that_pile_up_on_this_side_only_fail(counted: Any) -> None:
+    """Otherwise a replacement that hangs gets all traffic before the first client gives up."""
+    verdict = _ask(counted(30, waiting=30), counted(900, waiting=9))
+    assert (verdict.answer, verdict.evidence["this"]["waiting"], verdict.severity) == ("fail", 30, 0.5)
+    assert "requests pile up: 50.00% of 60 wait for an answer, 0.99% beside" in verdict.summary
+
+
+@pytest.mark.parametrize("beside", [_counters(), _counters(19), _counters(500, waiting=400)])
+def test_requests_that_pile_up_without_a_better_side_beside_are_unknown(beside: Counters) -> None:
+    """Otherwise a patch is blamed for a slow database, or hanging requests pass because nobody can compare."""
+    verdict = _ask(_counters(30, waiting=30), beside)
+    assert (verdict.answer, "pile up" in verdict.summary) == ("unknown", True)
+
+
+def test_errors_count_though_requests_pile_up_on_both_sides() -> None:
+    """Otherwise hanging requests hide failing ones."""
+    assert _ask(_counters(50, errors=50, waiting=90), _counters(500, waiting=400)).answer == "fail"
+
+
+def test_few_in_flight_pass() -> None:
+    """Otherwise the ordinary load of a busy service, always a few under way, turns a good patch back."""
+    assert _ask(_counters(20, waiting=FEW), _counters(900)).answer == "pass"
+    assert _ask(_counters(80, waiting=20), _counters(900)).answer == "pass"
+    assert _ask(_counters(79, waiting=21), _counters(900)).answer == "fail"
+
+
+def test_connections_that_were_open_when_the_gate_began_are_no_pile() -> None:
+    """Otherwise clients that keep their connections open make every patch fail."""
+    before = _counters(10**6, waiting=5000)
+    assert _ask(_counters(100), _counters(900), before=before).answer == "pass"
+    closed = World(
+        since=reading({"blue": before, "green": before}),
+        reading=reading({"blue": _plus(before, _counters(900)), "green": replace(before, in_flight=0)}),
+    )
+    verdict = failed_responses.ask(Options(), closed.subject())
+    assert (verdict.answer, verdict.evidence["this"]["unanswered"]) == ("unknown", 0)
+
+
+def test_piling_up_can_be_switched_off_for_connections_that_stay_open() -> None:
+    """Otherwise a service of long-lived connections can never be patched."""
+    world = _counters(100, waiting=900), _counters(900)
+    assert _ask(*world, max_in_flight_share=1).answer == "pass"
+    assert _ask(*world).answer == "fail"
+
+
+@pytest.mark.parametrize("raced", range(1, RACING + 1))
+def test_an_answer_that_comes_between_two_counters_is_not_missed(raced: int) -> None:
+    """Otherwise a request that is answered a millisecond after it was counted turns a good patch back."""
+    assert _ask(_counters(20, left=raced), _counters(900)).answer == "pass"
+    assert _ask(_counters(20, left=raced), _counters(900), max_share=0, max_share_above_other=0).answer == "pass"
+    assert _ask(_counters(20, left=RACING + 1), _counters(900)).answer == "fail"
+
+
+@given(counts, counts, counts, counts, counts, counts, counts, st.booleans())
+def test_nothing_that_was_answered_or_may_yet_be_counts_as_unanswered(
+    good: int, failed: int, left: int, waiting: int, old_answered: int, old_left: int, old_waiting: int, at_end: bool
+) -> None:
+    """Otherwise what was under way when the gate began, or how a balancer counts, turns a good patch back."""
+    old, before = old_answered + old_left + old_waiting, _counters(1000)
+    start = replace(before, requests=1000 + old, in_flight=old)
+    end = Counters(
+        start.requests + good + failed + left + waiting,
+        {"2xx": 1000 + good + old_answered},
+        failed,
+        old_waiting + waiting,
+    )
+    side = between(_at_the_end(start), _at_the_end(end)) if at_end else between(start, end)
+    assert side is not None
+    assert 0 <= side.unanswered <= left + old_left
+    assert side.answers == good + failed + old_answered
+    if not at_end and old_waiting + waiting >= old and left + old_left > RACING:
+        assert side.unanswered == left + old_left
+
+
+def test_severity_is_the_share_that_failed() -> None:
+    """Otherwise a gate takes a side on which most fails for one with a small trouble."""
+    assert _ask(_counters(40, errors=50, failed=10), _counters(900)).severity == 0.6
+    assert _ask(_counters(50, refused=40, errors=10), _counters(900)).severity == 0.5
+    assert _ask(_counters(50, refused=40, errors=10), _counters(900), count_4xx=False).severity == 0.1
+    assert _ask(_counters(45, errors=5, waiting=50), _counters(900)).severity == 0.55
 
 
 def test_with_little_traffic_beside_only_the_absolute_limit_is_judged_and_that_is_said() -> None:
@@ -103,8 +208,9 @@ def test_with_little_traffic_beside_only_the_absolute_limit_is_judged_and_that_i
         World(since=reading({"blue": Counters()})),
         World(since=reading({"blue": Counters(), "green": _counters(5)})),
         World(since=reading({"blue": _counters(failed=5), "green": Counters()})),
+        World(since=reading({"blue": Counters(), "green": Counters(in_flight=-1)})),
     ],
-    ids=["no start", "counters began anew", "side missing", "ran backwards", "ran backwards beside"],
+    ids=["no start", "counters began anew", "side missing", "ran backwards", "ran backwards beside", "below nothing"],
 )
 def test_counters_that_cannot_be_compared_are_unknown(world: World) -> None:
     """Otherwise a balancer that was restarted makes errors disappear."""
@@ -122,7 +228,14 @@ def test_exactly_the_allowed_share_is_allowed(good: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_share": -0.1}, {"max_share": 1.1}, {"max_share_above_other": 2}, {"min_requests": 0}]
+    "options",
+    [
+        {"max_share": -0.1},
+        {"max_share": 1.1},
+        {"max_share_above_other": 2},
+        {"max_in_flight_share": 20},
+        {"min_requests": 0},
+    ],
 )
 def test_options_that_switch_the_check_off_are_refused(options: dict[str, Any]) -> None:
     """Otherwise 'at most 1' meant as one per cent lets every error through."""
@@ -142,15 +255,16 @@ def test_shares_stay_between_nothing_and_all(a: int, b: int, c: int, d: int, e: 
         assert between(_plus(start, more), start) is None
 
 
-@given(counts, counts, counts, counts, counts, counts, st.integers(1, 50))
+@given(counts, counts, counts, counts, counts, counts, st.integers(1, 50), st.booleans())
 def test_one_more_error_never_makes_a_side_look_better(
-    good: int, refused: int, bad: int, good_2: int, refused_2: int, bad_2: int, more: int
+    good: int, refused: int, bad: int, good_2: int, refused_2: int, bad_2: int, more: int, answered: bool
 ) -> None:
     """Otherwise a side could fail its way to a pass."""
     beside = _counters(good_2, refused_2, bad_2)
-    now = _ask(_counters(good, refused, bad), beside).answer
-    later = _ask(_counters(good, refused, bad + more), beside).answer
-    assert now != "fail" or later == "fail"
+    now = _ask(_counters(good, refused, bad), beside)
+    errors, left = (more, 0) if answered else (0, more)
+    later = _ask(_counters(good, refused, bad + errors, left=left), beside)
+    assert now.answer != "fail" or (later.answer == "fail" and later.severity >= now.severity)
 
 
 @given(counts, counts, counts, counts, counts, counts, shares, shares)

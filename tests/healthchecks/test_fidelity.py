@@ -106,10 +106,21 @@ def test_each_member_of_a_patch_is_a_right_image() -> None:
     assert _ask(both, patch=patch).answer == "pass"
 
 
-@pytest.mark.parametrize(("here", "answer"), [("7", "pass"), ("8", "fail"), (None, "pass")])
+@pytest.mark.parametrize(("here", "answer"), [("7", "pass"), ("8", "fail"), (None, "unknown")])
 def test_the_application_has_to_be_the_same_where_it_is_known(here: str | None, answer: str) -> None:
     """Otherwise a patch rollout quietly releases another version of the application."""
     assert _ask(_with("green", app_version=here)).answer == answer
+
+
+def test_one_unknown_version_of_the_application_is_unknown() -> None:
+    """Otherwise a replacement with another application passes because nobody could read which."""
+    verdict = _ask(_with("blue", app_version=None))
+    assert verdict.answer == "unknown"
+    assert verdict.summary == "the application version of blue is not known, that of the other side is"
+    neither = {slot: replace(one, app_version=None) for slot, one in environments().items()}
+    assert _ask(World(environments=neither)).answer == "pass"
+    assert _ask(_with("green", app_version=None), "original").answer == "pass"
+    assert _ask(_with("green", app_version=None, capacity=1)).answer == "fail"
 
 
 def test_two_unknown_configurations_are_not_equal() -> None:

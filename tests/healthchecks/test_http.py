@@ -31,6 +31,16 @@ def test_a_sick_instance_behind_the_balancer_shows(servers: Servers) -> None:
     assert (verdict.answer, verdict.summary) == ("fail", "instance green-1 answered 500")
 
 
+def test_severity_is_the_share_of_places_that_are_not_as_expected(servers: Servers) -> None:
+    """Otherwise one sick host of many beside excuses a replacement of which no host answers."""
+    well, sick, silent = servers.answering(200), servers.answering(500), servers.silent()
+    one = http.ask(http.Options(), _world(well.url, well.address, sick.address, well.address).subject())
+    silent_too = _world(well.url, well.address, sick.address, silent.address)
+    two = http.ask(http.Options(), silent_too.subject(timeout_s=0.5))
+    assert [(verdict.answer, verdict.severity) for verdict in (one, two)] == [("fail", 0.25), ("fail", 0.5)]
+    assert _ask(sick).severity == 1
+
+
 def test_only_running_instances_are_asked(servers: Servers) -> None:
     """Otherwise a host that is still starting turns a good rollout back."""
     well, early = servers.answering(200), servers.answering(503)

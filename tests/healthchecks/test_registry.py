@@ -127,6 +127,19 @@ def test_evidence_without_measure_is_cut_and_that_is_said() -> None:
     """Otherwise one check fills the store."""
     verdict = _ask(Verdict.failed("no", pages=["x" * EVIDENCE_BYTES]))
     assert (verdict.answer, list(verdict.evidence)) == ("fail", ["evidence_cut"])
+    small = _ask(Verdict.failed("no", severity=0.25, pages=["x" * EVIDENCE_BYTES]))
+    assert (small.severity, list(small.evidence)) == (0.25, ["evidence_cut"])
+
+
+@pytest.mark.parametrize("severity", [-0.1, 1.1, 60, float("nan"), float("inf"), "much", None])
+def test_a_severity_that_is_no_share_is_unknown(severity: Any) -> None:
+    """Otherwise a check that answers in per cent calls every failure far worse, or the journal keeps no number."""
+
+    def ask(options: Any, subject: Any) -> Verdict:
+        return Verdict.failed("no", severity=severity)
+
+    verdict = ask_safely(cast(Any, SimpleNamespace(Options=object, ask=ask)), None, World().subject())
+    assert verdict.answer == "unknown"
 
 
 def test_texts_are_shortened_to_one_line() -> None:

@@ -144,6 +144,51 @@ def test_a_build_killed_half_way_is_repeated(fleet: Fleet, tmp_path: Path) -> No
     assert list(fleet.root.glob("images/.build-*")) == []
 
 
+@pytest.mark.parametrize("damage", ["{", "{}", "[]", None])
+def test_a_damaged_image_counts_as_not_built(fleet: Fleet, damage: str | None) -> None:
+    """Otherwise what a power loss left half written is started, or blocks its image for ever."""
+    source = ImageFolder(fleet.images).load("base-1")
+    folder = _builds(fleet).build(source)
+    (folder / "files" / "app.py").unlink()
+    manifest = folder / "image.json"
+    manifest.write_text(manifest.read_text().replace("app.py", "other.py") if damage is None else damage)
+    assert _builds(fleet).manifest(source.digest) is None
+    assert _builds(fleet).build(source) == folder
+    assert (folder / "files" / "app.py").exists() and _builds(fleet).manifest(source.digest)
+    assert [path.name for path in (fleet.root / "images").iterdir() if path.is_dir()] == [folder.name]
+
+
+def test_the_manifest_is_written_when_all_the_rest_is_on_disk(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise an image that lost files with the power counts as built."""
+    synced: list[str] = []
+    really = os.fsync
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    folder = _builds(fleet).build(ImageFolder(fleet.images).load("base-1"))
+    here = [path.partition(".build-")[2].partition("/")[2] for path in synced]
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and _real(path, folder)}
+    assert files - {"image.json"} <= set(here[: here.index("image.json.tmp")])
+    assert synced[-1] == str(fleet.root / "images")
+
+
+def _real(path: Path, root: Path) -> bool:
+    """Not reached through a symbolic link."""
+    return not any(each.is_symlink() for each in (path, *path.parents) if each.is_relative_to(root))
+
+
+@pytest.mark.parametrize("text", ["sha256:../../../../tmp/evil", "sha256:", "sha256:" + "A" * 64, f"sha256:{'0' * 64}\n"])
+def test_a_digest_is_no_path(fleet: Fleet, text: str) -> None:
+    """Otherwise whoever names an image decides which program is started."""
+    with pytest.raises(Invalid, match="64 digits of 0-9 and a-f"):
+        fleet.provider.patcher.resolve(fleet.service(), text)
+    with pytest.raises(Invalid, match="64 digits of 0-9 and a-f"):
+        _builds(fleet).path(text)
+
+
 def test_two_builds_at_once_make_one(fleet: Fleet) -> None:
     """Otherwise two services that are patched together spoil each other's image."""
     source = ImageFolder(fleet.images).load("base-1")

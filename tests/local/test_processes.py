@@ -104,6 +104,7 @@ def test_no_free_port_names_the_range(fleet: Fleet) -> None:
     """Otherwise nobody knows what to widen."""
     first = int(fleet.options["ports"].split("-")[0])
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", first))
         taken.listen()
         with pytest.raises(Invalid, match=f"no free port in {first}-{first + 1}"):
@@ -189,6 +190,34 @@ def test_a_killed_instance_says_how_it_ended(fleet: Fleet) -> None:
     psutil.Process(fleet.record(service, fleet.instances(service)[0])["pid"]).kill()
     wait_until(lambda: fleet.instances(service)[0].state == "failed", "its death was never seen")
     assert "SIGKILL" in fleet.instances(service)[0].reason
+
+
+@pytest.mark.parametrize(
+    "app, blamed",
+    [
+        ("import sys; print('no database'); sys.exit(3)", True),
+        ("import sys; sys.exit(0)", False),
+        ("import os; os.kill(os.getpid(), 9)", False),
+        ("import sys; sys.exit(137)", False),
+        ("import socket; s, t = socket.socket(), socket.socket(); s.bind(('', 0)); t.bind(s.getsockname())", False),
+        ("import sys; print('Error: listen EADDRINUSE'); print('\\n' * 50); sys.exit(1)", False),
+        ("import sys; print('Port 8000 is in use by another program.'); sys.exit(1)", False),
+    ],
+    ids=["its own code", "an end in peace", "a signal", "a signal below a shell", "a taken port", "node", "flask"],
+)
+def test_only_an_instances_own_end_is_its_own_fault(fleet: Fleet, app: str, blamed: bool) -> None:
+    """Otherwise a good patch is denied because memory was short, or another program took the port first."""
+    fleet.image("base-1", app=app)
+    service = fleet.up()
+    wait_until(lambda: fleet.instances(service)[0].state == "failed", "it was never seen to fail")
+    assert fleet.instances(service)[0].own_fault is blamed, fleet.instances(service)[0].reason
+
+
+def test_what_could_not_be_started_is_nobodys_own_fault(fleet: Fleet) -> None:
+    """Otherwise a machine that is out of processes or files denies the patch that it could not start."""
+    fleet.image("base-1", command=("/no/such/program", "{image}", "{port}"))
+    (failed,) = fleet.instances(fleet.up())
+    assert failed.state == "failed" and not failed.own_fault
 
 
 def test_a_log_is_bounded(fleet: Fleet) -> None:

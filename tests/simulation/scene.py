@@ -44,6 +44,7 @@ DEADLINES = {
     "approval": 300.0,
     "observed": 40.0,
     "drained": 20.0,
+    "drain_limit": 20.0,
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from providers.local.balancer.answers import StateAnswer
 
 SOCKET = "control.sock"
+UNTIL = "X-Rollout-Until"  # the monotonic time at which the caller stops waiting; a write is not begun after it
 MAX_SOCKET_PATH = 100  # bytes; the kernel takes 107
 
 
@@ -50,8 +51,8 @@ class Conflict(Refused):
 class BalancerClient:
     """Talks to the balancer of one folder; a connection for each call.
 
-    timeout_s is for all calls together, counted from here on: make another client for what may take longer.
-    All calls raise Unreachable and Refused; writes raise Conflict.
+    timeout_s is for all calls together, counted from here on: make another client for what may take longer. A
+    balancer that was frozen meanwhile carries nothing out afterwards. All calls raise Unreachable and Refused; writes raise Conflict.
     """
 
     def __init__(self, directory: Path | str, timeout_s: float = 5.0) -> None:
@@ -89,7 +90,8 @@ class BalancerClient:
             except OSError as error:
                 raise Unreachable(f"balancer at {self._directory}: {error}", may_have_applied=False) from error
             try:
-                connection.request(method, path, content, {"Content-Type": "application/json"})
+                headers = {"Content-Type": "application/json", UNTIL: repr(self._deadline)}
+                connection.request(method, path, content, headers)
                 answer = connection.getresponse()
                 status, document = answer.status, json.loads(answer.read())
             except (OSError, http.client.HTTPException, ValueError) as error:

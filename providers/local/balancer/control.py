@@ -16,6 +16,7 @@ from typing import cast
 from aiohttp import web
 
 from providers.local.balancer.answers import StateAnswer
+from providers.local.balancer.client import UNTIL
 from providers.local.balancer.config import Config
 from providers.local.balancer.counters import Counters, Flights
 from providers.local.balancer.health import HealthWatch
@@ -36,6 +37,10 @@ from providers.local.balancer.store import StateStore
 MARK = "mark.json"
 # From the state in force to the wanted one; None: the last write was this one already.
 Change = Callable[[State], State | None]
+
+
+class TooLate(Exception):
+    """Whoever asked has stopped waiting, and may have told others that this will not happen any more."""
 
 
 class Control:
@@ -101,7 +106,7 @@ class Control:
             _raise_if_stale(state, expected)
             return state.with_weights(weights, token)
 
-        return await self._write(change)
+        return await self._write(request, change)
 
     async def _put_targets(self, request: web.Request) -> web.Response:
         slot = parse_slot(request.match_info["slot"])
@@ -116,17 +121,19 @@ class Control:
             _raise_if_stale(state, expected)
             return state.with_targets(slot, addresses, token)
 
-        return await self._write(change)
+        return await self._write(request, change)
 
     async def _post_cut(self, request: web.Request) -> web.Response:
         slot = parse_slot(request.match_info["slot"])
+        _raise_if_late(request)
         closed = self._flights.cut(slot)
         self._log.info("cut %s: %d requests closed", slot, closed)
         return web.json_response({"closed": closed})
 
-    async def _write(self, change: Change) -> web.Response:
+    async def _write(self, request: web.Request, change: Change) -> web.Response:
         """Disk, then route, then answer."""
         async with self._writing:
+            _raise_if_late(request)
             wanted = change(self._store.state)
             if wanted is not None:
                 loop = asyncio.get_running_loop()
@@ -150,6 +157,9 @@ class Control:
             return web.json_response({"error": str(error)}, status=422)
         except StaleRevision as error:
             return web.json_response({"error": str(error), "state": self.describe()}, status=409)
+        except TooLate as error:
+            self._log.warning("%s %s: %s", request.method, request.path, error)
+            return web.json_response({"error": str(error)}, status=503)
         except web.HTTPException as error:
             return web.json_response({"error": f"{error.reason}: {request.path}"}, status=error.status)
         except Exception as error:
@@ -172,6 +182,15 @@ async def _read_write(request: web.Request, subject: str) -> tuple[object, str, 
         parse_token(document["token"]),
         None if expected is None else parse_revision(expected),
     )
+
+
+def _raise_if_late(request: web.Request) -> None:
+    try:
+        until = float(request.headers.get(UNTIL, "inf"))
+    except ValueError:
+        raise InvalidState(f"{UNTIL}: a monotonic time in seconds is needed") from None
+    if time.monotonic() > until:
+        raise TooLate("came too late: nothing was changed")
 
 
 def _raise_if_stale(state: State, expected: int | None) -> None:

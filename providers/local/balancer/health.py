@@ -50,7 +50,6 @@ class HealthWatch:
         wanted = set(self._routes.addresses())
         for address in set(self._tasks) - wanted:
             self._tasks.pop(address).cancel()
-            self._asked.discard(address)
         for address in wanted - set(self._tasks):
             self._tasks[address] = asyncio.create_task(self._watch(address))
 
@@ -62,10 +61,12 @@ class HealthWatch:
 
     async def _watch(self, address: str) -> None:
         while True:
-            await self._check(address)
-            self._asked.add(address)
-            self._checked.set()
-            self._checked = asyncio.Event()
+            try:
+                await self._check(address)
+            finally:
+                self._asked.add(address)
+                self._checked.set()
+                self._checked = asyncio.Event()
             await asyncio.sleep(self._health.interval_s)
 
     def _all_asked(self) -> bool:

@@ -75,6 +75,20 @@ def test_a_route_read_before_a_persons_edit_is_refused(mirrored: Drive) -> None:
     assert mirrored.route().weights == {"blue": 80, "green": 20}
 
 
+def test_the_same_weights_again_fence_what_is_on_its_way(mirrored: Drive) -> None:
+    """Otherwise a write that was given up for lost lands after the rollback that was to outlast it."""
+    if not mirrored.harness.has_cas:
+        pytest.skip("this platform has no compare-and-set; the engine reads back instead")
+    seen, token = mirrored.route(), mirrored.token()
+    again = mirrored.traffic.set_weights(mirrored.service, seen.weights, seen, token)
+    assert again.weights == seen.weights and again.revision != seen.revision
+    assert mirrored.route() == again
+    with pytest.raises(Conflict):
+        mirrored.traffic.set_weights(mirrored.service, {"blue": 0, "green": 100}, seen, mirrored.token())
+    assert mirrored.traffic.set_weights(mirrored.service, seen.weights, seen, token) == again
+    assert mirrored.route() == again
+
+
 def test_a_persons_edit_is_seen(mirrored: Drive) -> None:
     """Otherwise the engine works against a person who knows better."""
     before = mirrored.route()

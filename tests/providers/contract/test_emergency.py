@@ -17,13 +17,29 @@ def test_read_says_where_traffic_is_and_who_can_serve(mirrored: Drive) -> None:
     """Otherwise a person puts traffic back without knowing whether anything is there to take it."""
     mirrored.move("green", 50)
     seen = mirrored.harness.rollback.read(mirrored.traffic.card_target(mirrored.service))
-    assert set(seen) == {"weights", "revision", "mark", "healthy", "in_flight"}
+    assert set(seen) == {"weights", "revision", "mark", "healthy", "unhealthy", "unknown", "in_flight"}
     assert seen["weights"] == {"blue": 50, "green": 50}
     assert seen["revision"] == mirrored.route().revision
     assert seen["mark"] is None
     assert seen["healthy"] == {"blue": 2, "green": 2}
+    assert seen["unhealthy"] == seen["unknown"] == {"blue": 0, "green": 0}
     assert set(seen["in_flight"]) == {"blue", "green"}
     assert json.loads(json.dumps(seen)) == seen
+
+
+def test_read_tells_who_was_never_asked_and_who_is_dead(mirrored: Drive) -> None:
+    """Otherwise "nobody there is healthy" is said of a side that only has to be asked, and nobody dares to go back."""
+    read, target = mirrored.harness.rollback.read, mirrored.traffic.card_target(mirrored.service)
+    mirrored.harness.kill(mirrored.service, mirrored.running("green")[0])
+    seen = read(target)
+    assert sum(seen[word]["green"] for word in ("healthy", "unhealthy", "unknown")) == 2
+
+    def died() -> bool:
+        seen.update(read(target))
+        return bool(seen["unhealthy"]["green"] == 1)
+
+    mirrored.settle(died, "the balancer never noticed a dead target")
+    assert (seen["healthy"], seen["unknown"]) == ({"blue": 2, "green": 1}, {"blue": 0, "green": 0})
 
 
 def test_put_back_moves_all_traffic(mirrored: Drive) -> None:

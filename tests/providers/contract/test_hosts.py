@@ -141,6 +141,8 @@ def test_a_death_is_seen(mirrored: Drive) -> None:
         lambda: victim.id not in {instance.id for instance in mirrored.running("green")},
         "a killed instance was still said to be running",
     )
+    dead = [instance for instance in mirrored.instances("green") if instance.id == victim.id]
+    assert [instance.own_fault for instance in dead] in ([], [False]), "its image is not to blame"
 
 
 def test_mirror_of_an_unknown_image_changes_nothing(shop: Drive) -> None:
