@@ -124,8 +124,7 @@ def unpin(run: Run, step: str, slot: Slot, floor: int) -> Act:
     """Give the floor its original value back, if what is there is ours."""
 
     def args() -> dict[str, Any]:
-        pins = [entry.data["args"] for entry in run.journal.entries if _is_pin(entry)]
-        ours = [pin["floor"] for pin in pins if pin["slot"] == slot][-1:]
+        ours = [entry.data["args"]["floor"] for entry in _last_pins(run, slot)]
         found = run.provider.compute.describe(run.service)[slot].floor
         return {"slot": slot, "floor": floor, "found": found, "ours": ours}
 
@@ -134,8 +133,12 @@ def unpin(run: Run, step: str, slot: Slot, floor: int) -> Act:
     )
 
 
-def _is_pin(entry: Entry) -> bool:
-    return entry.kind == "intended" and entry.step.startswith("pin:")
+def _last_pins(run: Run, slot: Slot) -> list[Entry]:
+    """The last pin of the side that was done, and those meant since: any of them may be what is there."""
+    meant = [entry for entry in run.journal.entries if entry.kind == "intended" and entry.step.startswith("pin:")]
+    pins = [entry for entry in meant if entry.data["args"]["slot"] == slot]
+    done = {entry.step for entry in run.journal.entries if entry.kind == "done"}
+    return [*[pin for pin in pins if pin.step in done][-1:], *[pin for pin in pins if pin.step not in done]]
 
 
 def _set_floor(
@@ -170,12 +173,18 @@ def reboot_replacement(run: Run) -> Act:
 
 
 def grow(run: Run, step: str, slot: Slot) -> Act:
-    """Capacity of a side up to the larger current need; never down, never a number read before a wait."""
+    """Capacity of a side up to the larger current need; never down, never a number read before a wait.
+
+    What was asked for and died does not count as had: asking again has it launched anew.
+    """
 
     def args() -> dict[str, Any]:
         environments = run.provider.compute.describe(run.service)
-        need = max(run.plan.capacity, environments[run.plan.original].capacity)
-        return {"slot": slot, "capacity": max(need, environments[slot].capacity), "had": environments[slot].capacity}
+        instances = run.provider.compute.observe([run.service])[run.service.name]
+        alive = [each for each in instances if each.slot == slot and each.state != "failed"]
+        asked = environments[slot].capacity
+        capacity = max(run.need, environments[run.plan.original].capacity, asked)
+        return {"slot": slot, "capacity": capacity, "had": min(asked, len(alive))}
 
     def do(intent: Intent) -> Mapping[str, Any]:
         run.provider.compute.scale(run.service, slot, intent.args["capacity"], intent.token)

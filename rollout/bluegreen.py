@@ -86,6 +86,9 @@ def roll_back(run: Run) -> None:
         run.once(acts.swap(run, "back:swap", acts.way_back(run), always=moved(run)))
         run.hold("back:hold", acts.way_back(run), lambda step: acts.swap(run, step, acts.way_back(run)), quiet_at(run))
         run.until("back:observed", Fact("routed", weights=acts.way_back(run)), deadline="observed")
+    if run.did("back:capacity"):
+        run.until("back:running", running_original(run), deadline="running")
+        run.once(acts.attach(run, "back:attach", original))
     if run.did("attach"):
         # Until the original is seen to serve, the replacement stays: one of the two sides always can.
         run.until("back:healthy", Fact("healthy", original, run.need), deadline="healthy")
@@ -96,7 +99,6 @@ def roll_back(run: Run) -> None:
     if run.did("mirror"):
         run.once(acts.give_up(run, "back:give-up", replacement))
         run.until("back:gone", Fact("gone", replacement), deadline="drained", go_on=True)
-    if run.did("pin:original"):
         run.once(acts.unpin(run, "back:unpin", original, acts.captured(run, original).floor))
     if run.journal.decision and run.journal.decision.data["deny"]:
         run.once(acts.deny_image(run, "back:deny"))
@@ -133,6 +135,10 @@ def needs_reboot(applied: dict[str, object]) -> bool:
 
 def running(run: Run) -> Fact:
     return Fact("running", run.plan.replacement, run.need, run.plan.patch.image)
+
+
+def running_original(run: Run) -> Fact:
+    return Fact("running", run.plan.original, run.need, run.plan.original_image)
 
 
 def healthy(run: Run) -> Fact:

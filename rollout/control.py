@@ -192,9 +192,12 @@ def merge_spool(installation: Installation) -> list[str]:
     """Journal the decisions that the emergency path could not; what was merged, in words. Repeatable."""
     merged = []
     for path in sorted((installation.state_dir / "spool").glob("*.json")):
-        data = json.loads(path.read_text())
         try:
+            data = json.loads(path.read_text())
             row = installation.store.rollout(data["rollout"])
+        except (ValueError, TypeError):
+            merged.append(f"{path} cannot be read, and stays: a disk that was full may have cut it off")
+            continue
         except KeyError:
             continue  # of another store; it stays for whoever has that one
         journal = Journal(installation.store.entries(row.id))

@@ -38,6 +38,16 @@ class Refusal(Exception):
         super().__init__(message)
         self.code = code
 
+    @property
+    def how(self) -> str:
+        return "nothing to do" if self.code == exits.DONE else "rollback refused"
+
+
+class Unfinished(Refusal):
+    """Something was changed already, and a person is needed for the rest."""
+
+    how = "rollback not finished"
+
 
 @dataclass
 class Told:
@@ -73,8 +83,7 @@ def main(arguments: list[str]) -> tuple[int, list[str]]:
         card = choose(cards, asked.service, told)
         put_back(card, cards, fleet_file, told, asked)
     except Refusal as refusal:
-        how = "nothing to do" if refusal.code == exits.DONE else "rollback refused"
-        told.say(f"{how}: {refusal}", error=str(refusal))
+        told.say(f"{refusal.how}: {refusal}", error=str(refusal))
         return told.end(refusal.code), []
     except (OSError, StateUnreadable, CardUnreadable) as error:
         told.say(f"rollback failed: {error}", error=str(error))
@@ -152,8 +161,8 @@ def put_back(card: Card, cards: CardFolder, fleet_file: Path, told: Told, asked:
         next=f"rollout resume {card.rollout}",
     )
     if not after["healthy"].get(card.original):
-        raise Refusal(
-            f"but {card.original} turned sick meanwhile: {_readiness(card, after)[1]}. {card.replacement} is kept. "
+        raise Unfinished(
+            f"but {card.original} does not serve: {_judged(card, after)[1]}. {card.replacement} is kept. "
             f"Look: rollout status {card.service}"
         )
 
@@ -207,6 +216,10 @@ def _read_judged(thin: Any, card: Card) -> Mapping[str, Any]:
 def _readiness(card: Card, seen: Mapping[str, Any]) -> tuple[bool, str]:
     if seen["weights"].get(card.original) == 100:
         return True, f"all traffic is on {card.original}"
+    return _judged(card, seen)
+
+
+def _judged(card: Card, seen: Mapping[str, Any]) -> tuple[bool, str]:
     original, replacement = (_side(seen, slot) for slot in (card.original, card.replacement))
     go, why = may_serve(original, replacement, card.capacity, was_healthy=card.was_healthy)
     return go, f"{card.original}: {why}"
@@ -272,10 +285,10 @@ def _clear_if_closed(thin: Any, card: Card, cards: CardFolder) -> None:
     """A rollout that ended while its mark was being written needs none, and the next one must not find it."""
     try:
         now = cards.read(card.service)
-    except CardUnreadable:
-        return
-    if now and (now.closed or now.rollout != card.rollout):
-        thin.set_mark(card.target, None, f"{_token()}-clear")
+        if now and (now.closed or now.rollout != card.rollout):
+            thin.set_mark(card.target, None, f"{_token()}-clear")
+    except Exception:
+        return  # traffic is back, which is what counts; `rollout resume` clears a mark that was left over
 
 
 def _spool(card: Card, fleet_file: Path, data: Mapping[str, Any]) -> None:
@@ -303,7 +316,7 @@ def _move(thin: Any, card: Card, epoch: int, reason: str) -> None:
         thin.put_back(card.target, card.way_back, token)
         thin.set_mark(card.target, mark, f"{token}-mark")
     except Exception as error:
-        raise Refusal(
+        raise Unfinished(
             f"the change was not confirmed: {error}. Where traffic is now: rollout status {card.service}; "
             f"then run this command again, which is harmless"
         ) from error
@@ -318,7 +331,7 @@ def _hold(thin: Any, card: Card) -> Mapping[str, Any]:
             if time.monotonic() >= until:
                 return seen
         elif time.monotonic() >= until + card.write_timeout_s:
-            raise Refusal(
+            raise Unfinished(
                 f"traffic does not stay on {card.original}: it is {_shares(seen['weights'])}, though it was put back "
                 f"again and again. Find who moves it, then run this command again, which is harmless"
             )
@@ -333,7 +346,7 @@ def _put_right(thin: Any, card: Card) -> Mapping[str, Any]:
             thin.put_back(card.target, card.way_back, _token())
         return seen
     except Exception as error:
-        raise Refusal(
+        raise Unfinished(
             f"traffic was put back on {card.original}, but reading it back failed: {error}. "
             f"Look with: rollout status {card.service}"
         ) from error

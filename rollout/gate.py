@@ -43,8 +43,8 @@ class GateRule:
 class GateState:
     """What is kept between two looks.
 
-    The deadline does not count `lost_s`, when nobody looked, nor `discarded_s`, what was soaked before the soak had
-    to begin again (of that no more than one soak, so that every gate ends).
+    The deadline does not count `lost_s`: gaps as long as the deadline itself, in which nobody drove. Nor does it count
+    `discarded_s`, what a soak that had to begin again had cost: of that no more than one soak, so that every gate ends.
     """
 
     passes: int = 0
@@ -113,7 +113,9 @@ def _observe(rule: GateRule, state: GateState, finding: Finding, now: float) -> 
     gap = now - state.looked_at if state.looked_at is not None else None
     looked = replace(state, looked_at=now)
     if gap is not None and gap > 2 * rule.interval_s:
-        looked = replace(looked, lost_s=state.lost_s + gap, discarded_s=state.discarded_s + state.observed_s)
+        nobody_drove_s = gap if gap >= rule.deadline_s else 0.0
+        discarded_s = state.discarded_s + state.observed_s + (gap - nobody_drove_s)
+        looked = replace(looked, lost_s=state.lost_s + nobody_drove_s, discarded_s=discarded_s)
     elif finding == "unknown":
         looked = replace(looked, discarded_s=state.discarded_s + state.observed_s)
     if finding == "pass":

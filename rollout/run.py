@@ -153,8 +153,7 @@ class Run:
     def guard(self) -> Route:
         """Read route and mark directly: a mark turns the forward story back, a stranger's edit halts any story."""
         route = self.provider.traffic.route(self.service)
-        if self.journal.trouble and self.journal.trouble.step == BETWEEN_STEPS:
-            self._note("recovered", BETWEEN_STEPS, {})
+        self._recover()
         if not self.turning_back:
             self.heed(route.mark)
         known = self._known_routes()
@@ -165,6 +164,11 @@ class Run:
                 {"route": plain(route)},
             )
         return route
+
+    def _recover(self) -> None:
+        """A read between two steps worked again: the next trouble is another one."""
+        if self.journal.trouble and self.journal.trouble.step == BETWEEN_STEPS:
+            self._note("recovered", BETWEEN_STEPS, {})
 
     def heed(self, mark: HoldMark | None) -> None:
         if mark is not None and not self.turning_back:
@@ -244,6 +248,7 @@ class Run:
         known = self._known_routes()
         if known and dict(seen.weights) not in known:
             self.guard()
+        self._recover()
 
     def _journal_changes(self, wait: Wait, look: Look) -> None:
         before = wait.state.get("verdicts", {})

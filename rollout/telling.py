@@ -88,6 +88,8 @@ _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "done": _done,
     "failed": lambda step, data: f"failed: {data['reason']}",
     "ended": _ended,
+    "troubled": lambda step, data: f"trouble: {data['reason']}; trying again",
+    "recovered": lambda step, data: "recovered",
     "verdict_changed": _verdict,
     "roll_back_decided": lambda step, data: _decided(data),
     "warm_ended": lambda step, data: f"{data['by']} ended the warm time early",

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.card import Card, CardFolder, CardUnreadable
+from rollout import acts
+from rollout.card import Card, CardFolder, CardSuperseded, CardUnreadable
+from rollout.flow import NotYet
+from tests.core.scene import World
 
 CARD = Card(
     rollout="shop-1",
@@ -34,6 +37,7 @@ SECONDS = st.floats(0, 1e12)
     st.builds(
         Card,
         target=st.dictionaries(st.text(), st.text()),
+        was_healthy=st.booleans(),
         valid_until=st.none() | SECONDS,
         written_at=SECONDS,
         write_timeout_s=SECONDS,
@@ -49,14 +53,14 @@ def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
     folder = CardFolder(tmp_path / "cards")
     folder.write(CARD)
     assert folder.read("shop") == CARD
-    assert folder.all() == [CARD]
+    assert folder.all() == ([CARD], [])
 
 
 def test_a_service_without_a_card_has_none(tmp_path: Path) -> None:
     """A new service ends the command with a traceback."""
     folder = CardFolder(tmp_path / "cards")
     assert folder.read("shop") is None
-    assert folder.all() == []
+    assert folder.all() == ([], [])
 
 
 def test_a_later_card_replaces_the_earlier(tmp_path: Path) -> None:
@@ -64,7 +68,8 @@ def test_a_later_card_replaces_the_earlier(tmp_path: Path) -> None:
     folder = CardFolder(tmp_path)
     folder.write(CARD)
     folder.write(replace(CARD, rollout="shop-2", original="green", replacement="blue"))
-    (found,) = folder.all()
+    ((found,), problems) = folder.all()
+    assert problems == []
     assert (found.rollout, found.way_back) == ("shop-2", {"green": 100, "blue": 0})
 
 
@@ -80,7 +85,69 @@ def test_a_crash_while_writing_leaves_the_earlier_card(tmp_path: Path, monkeypat
     with pytest.raises(OSError, match="no space"):
         folder.write(replace(CARD, rollout="shop-2"))
     assert folder.read("shop") == CARD
-    assert folder.all() == [CARD]  # what was written aside is not taken for a card
+    assert folder.all() == ([CARD], [])  # what was written aside is not taken for a card
+    monkeypatch.undo()
+    folder.write(replace(CARD, rollout="shop-2"))
+    assert [card.rollout for card in folder.all()[0]] == ["shop-2"]
+
+
+def test_what_keeps_writers_apart_is_not_taken_for_a_card(tmp_path: Path) -> None:
+    """The command at night asks which of two services is meant, and one of them is a lock."""
+    folder = CardFolder(tmp_path)
+    folder.write(CARD)
+    assert {path.name for path in tmp_path.iterdir()} > {"shop.json"}
+    assert folder.all() == ([CARD], [])
+
+
+def test_a_late_writer_does_not_replace_a_later_rollouts_card(tmp_path: Path) -> None:
+    """Traffic goes back to the side of the rollout before the last, which was deleted."""
+    folder = CardFolder(tmp_path)
+    later = replace(CARD, rollout="shop-2", original="green", replacement="blue", written_at=200.0)
+    folder.write(later)
+    with pytest.raises(CardSuperseded, match=r"shop\.json is the card of shop-2, which began later"):
+        folder.write(replace(CARD, closed="rolled_back"))
+    assert folder.read("shop") == later
+    folder.write(replace(later, closed="retired"))
+    assert folder.all()[0][0].closed == "retired"
+
+
+def test_a_card_that_cannot_be_read_is_written_anew(tmp_path: Path) -> None:
+    """One damaged file keeps a service from ever being rolled out again."""
+    folder = CardFolder(tmp_path)
+    folder.path("shop").write_text("{")
+    folder.write(CARD)
+    assert folder.read("shop") == CARD
+
+
+def test_a_superseded_card_keeps_the_late_rollout_from_going_on(world: World) -> None:
+    """A forgotten rollout goes on with traffic, and its way back is another rollout's."""
+    run = world.past_capture()
+    world.cards.write(replace(CARD, rollout="shop-9", written_at=world.clock.now() + 60))
+    with pytest.raises(NotYet, match=r"card: Conflict: .* is the card of shop-9"):
+        run.once(acts.write_card(run))
+    assert world.journal.record("card") is None
+    present = world.cards.read("shop")
+    assert present is not None and present.rollout == "shop-9"
+
+
+@pytest.mark.parametrize("healthy", [0, 1, 2, 3])
+def test_a_card_says_whether_the_original_was_whole(world: World, healthy: int) -> None:
+    """A restarted balancer that has judged nothing yet blocks the way back, or an ill side is trusted."""
+    run = world.run()
+    run._note("done", "capture", {"value": {**world.capture(run.guard()), "healthy": healthy}})
+    run = world.later()
+    run.once(acts.write_card(run))
+    card = world.cards.read("shop")
+    assert card is not None and card.was_healthy is (healthy >= 2)
+
+
+def test_a_damaged_card_among_others_is_told_and_skipped(tmp_path: Path) -> None:
+    """One broken file hides the way back of every other service, or nobody learns that it is broken."""
+    folder = CardFolder(tmp_path)
+    folder.write(CARD)
+    folder.path("cart").write_text("{")
+    cards, problems = folder.all()
+    assert cards == [CARD] and len(problems) == 1 and str(folder.path("cart")) in problems[0]
 
 
 def test_the_cards_folder_is_its_owners_alone(tmp_path: Path) -> None:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from providers.base import NotFound
+from providers.base import HoldMark, NotFound
 from providers.memory.clock import VirtualClock
-from rollout import bootstrap, control
+from rollout import actor, bootstrap, control
+from rollout.cli import _explain
+from rollout.commands.options import Stranded, live_route
 from rollout.control import NothingToDo, UnknownRollout
 from rollout.decide import CannotTurnBack
 from rollout.engine import local
-from rollout.engine.job import advance
+from rollout.engine.job import UnknownStory, advance
 from rollout.engine.local import Driver, Job, Listener
-from rollout.exits import INTERRUPTED, TIMED_OUT
+from rollout.exits import INTERRUPTED, PERSON_NEEDED, TIMED_OUT
 from rollout.follow import Follower, Interrupts, LeftAtOnce, finish_line, is_closed, is_promoted, is_stuck
+from rollout.journal import Journal
 from rollout.lease import LEASE_S, Holder, this_process
-from rollout.plan import Plan, StalePlan, UnsafePlan
+from rollout.plan import STORY, Plan, StalePlan, UnsafePlan
 from rollout.rows import Row
-from rollout.store import NEVER, Claimed, Store
+from rollout.store import NEVER, Claimed, Fenced, Store, StoreError
 from rollout.wiring import Installation
 from tests.core.scene import FLEET, HOLDER, RIVAL, SHOP
 
@@ -69,6 +74,13 @@ def test_a_plan_has_every_deadline_that_the_story_uses(installation: Installatio
     assert set(control.make_plan(installation, "shop").deadlines) == set(DEADLINES)
 
 
+def test_how_long_connections_may_drain_comes_from_the_fleet_file(tmp_path: Path) -> None:
+    """A user's own limit is read and forgotten, and a rollback waits for one idle connection."""
+    (tmp_path / "fleet.yaml").write_text(FLEET.replace("interval: 1s", "interval: 1s, drain_limit: 7s"))
+    plan = control.make_plan(Installation(tmp_path / "fleet.yaml", VirtualClock()), "shop")
+    assert plan.deadlines["drain_limit"] == 7.0
+
+
 def test_an_image_on_the_command_line_goes_before_the_fleet_file(installation: Installation) -> None:
     """CI starts a rollout of the image that it built, and the old one is rolled out."""
     assert control.make_plan(installation, "shop", "base-broken").patch.image == "base-broken"
@@ -113,7 +125,7 @@ def test_a_saved_plan_is_carried_out_exactly(installation: Installation) -> None
 def test_a_stale_plan_is_refused_with_the_difference(installation: Installation) -> None:
     """A plan of last week is carried out on today's service."""
     saved = replace(control.make_plan(installation, "shop"), capacity=9)
-    with pytest.raises(StalePlan, match="capacity was 9, is 2"):
+    with pytest.raises(StalePlan, match=r"shop changed since the plan was made: capacity was 9, is 2\. Nothing"):
         start(installation, saved=saved)
     assert untouched(installation)
 
@@ -219,6 +231,21 @@ def test_an_approval_is_a_second_persons_and_only_when_asked(tmp_path: Path) -> 
     assert drive(made, row.id, lambda row: row.phase == "warm").outcome == "promoted"
 
 
+def test_who_asks_is_the_user_of_the_system_and_not_who_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts a rollout approves it too, under a name of their choice."""
+    real = actor.this_person()
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "another")
+    assert actor.this_person() == real
+    assert real.startswith(f"{pwd.getpwuid(os.getuid()).pw_name}@")
+
+
+def test_a_user_whom_the_system_does_not_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container without a user database every command ends with a traceback, or two people look like one."""
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    assert actor.this_person().startswith("uid 4000000001@")
+
+
 # Journals
 
 
@@ -250,8 +277,183 @@ def test_a_standing_service_is_not_stood_up_again(installation: Installation) ->
 
 def test_what_other_tools_own_is_not_torn_down(installation: Installation) -> None:
     """`down` deletes an environment that somebody's infrastructure code made."""
+    row = start(installation).row
     with pytest.raises(UnsafePlan, match="removed with the tool that made them"):
-        bootstrap.tear_down(installation, "shop")
+        bootstrap.tear_down(installation, "shop", "me")
+    assert installation.store.rollout(row.id).closed_at is None
+
+
+@pytest.fixture
+def removed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of services whose provider was asked to remove all of them."""
+    found = list[str]()
+    monkeypatch.setattr(
+        "providers.memory.adapter.tear_down", lambda context, service: found.append(service.name), raising=False
+    )
+    return found
+
+
+def test_taking_a_service_down_ends_its_rollout(installation: Installation, removed: list[str]) -> None:
+    """A rollout of a service that is gone is driven on, and the service can never be stood up again."""
+    row = start(installation).row
+    drive(installation, row.id, lambda row: row.phase == "shifting")
+    epoch = installation.store.take_lease("shop", HOLDER, installation.clock.now())
+    assert installation.cards.read("shop") is not None
+    bootstrap.tear_down(installation, "shop", "me")
+    assert removed == ["shop"] and installation.cards.read("shop") is None
+    closed, last = installation.store.rollout(row.id), installation.store.entries(row.id)[-1]
+    assert closed.closed_at is not None and closed.outcome == "aborted"
+    assert last.data == {"outcome": "aborted", "by": "me", "reason": "the service was taken down"}
+    with pytest.raises(Fenced):
+        installation.store.append(row.id, epoch, "intended", "swap", {}, 1.0)
+    assert installation.store.rollouts("shop", open_only=True) == []
+
+
+def test_taking_a_service_down_that_nobody_patches_only_removes_it(
+    installation: Installation, removed: list[str]
+) -> None:
+    """`down` works only while a rollout runs, or writes into the journals of old ones."""
+    row = start(installation).row
+    drive(installation, row.id)
+    before = len(installation.store.entries(row.id))
+    bootstrap.tear_down(installation, "shop", "me")
+    assert removed == ["shop"] and len(installation.store.entries(row.id)) == before
+
+
+def test_a_promoted_rollout_that_is_closed_stays_promoted(installation: Installation) -> None:
+    """Whether last week's patch was accepted depends on the service being taken down since."""
+    row = start(installation).row
+    warm = drive(installation, row.id, lambda row: row.phase == "warm")
+    control.close(installation, warm, "me", "the service was taken down")
+    closed = installation.store.rollout(row.id)
+    assert closed.closed_at is not None and closed.outcome == "promoted"
+    assert installation.store.wait(row.id) is None and installation.store.lease("shop") is None
+    assert advance(row.id, installation.means("memory"), HOLDER).why == "closed"
+
+
+# What the emergency path left
+
+
+def spool(made: Installation, rollout: str, name: str = "shop-1234") -> Path:
+    """A decision that was kept beside the cards, as the emergency path writes it."""
+    data = {
+        "rollout": rollout,
+        "at": 1000.0,
+        "kind": "rollback",
+        "reason": "slow",
+        "actor": "oncall@host",
+        "deny": False,
+        "forced": False,
+        "by_person": True,
+        "readiness": "blue: 2 of 2 healthy",
+        "route": {"blue": 50, "green": 50},
+        "evidence": {},
+    }
+    path = made.state_dir / "spool" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data) + "\n")
+    return path
+
+
+def test_a_spooled_decision_is_journalled_once(installation: Installation) -> None:
+    """A rollback that was decided while the store was down is in no journal, or in it twice."""
+    row = start(installation).row
+    drive(installation, row.id, lambda row: row.phase == "shifting")
+    epoch = installation.store.take_lease("shop", HOLDER, installation.clock.now())
+    path = spool(installation, row.id)
+    (told,) = control.merge_spool(installation)
+    assert row.id in told and "oncall@host" in told and not path.exists()
+    (decision,) = [each for each in installation.store.entries(row.id) if each.kind == "roll_back_decided"]
+    assert (decision.data["reason"], decision.data["at"], decision.data["spooled"]) == ("slow", 1000.0, True)
+    with pytest.raises(Fenced):
+        installation.store.append(row.id, epoch, "intended", "swap", {}, 1.0)
+    assert control.merge_spool(installation) == []
+    assert drive(installation, row.id).outcome == "rolled_back"
+
+
+@pytest.mark.parametrize("phase", ["rolling_back", "retired"])
+def test_a_spooled_decision_that_came_too_late_changes_nothing(installation: Installation, phase: str) -> None:
+    """A rollout that is over, or turns back already, is decided over once more."""
+    row = start(installation).row
+    drive(installation, row.id, lambda row: row.phase == "shifting")
+    if phase == "rolling_back":
+        control.turn_back(installation, row, "abort", reason="wrong night", actor="me")
+    drive(installation, row.id)
+    before, path = len(installation.store.entries(row.id)), spool(installation, row.id)
+    assert len(control.merge_spool(installation)) == 1 and not path.exists()
+    assert len(installation.store.entries(row.id)) == before
+
+
+def test_a_decision_of_another_store_waits_for_it(installation: Installation) -> None:
+    """The only record of a rollback is thrown away because a fresh store does not know its rollout."""
+    path = spool(installation, "shop-of-the-lost-store")
+    assert control.merge_spool(installation) == [] and path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "3"])
+def test_a_spooled_decision_that_was_cut_off_is_told_and_stops_nothing(installation: Installation, text: str) -> None:
+    """A disk that was full for a moment ends every later command with a traceback."""
+    row = start(installation).row
+    damaged, whole = spool(installation, row.id, "a"), spool(installation, row.id, "b")
+    damaged.write_text(text)
+    told = control.merge_spool(installation)
+    assert len(told) == 2 and str(damaged) in told[0] and row.id in told[1]
+    assert damaged.exists() and not whole.exists()
+
+
+def left_mark(made: Installation, rollout: str) -> HoldMark:
+    """A mark that the emergency path left with the traffic."""
+    mark = HoldMark(rollout, 9, "blue", "oncall@host", made.clock.now(), "slow")
+    made.provider("memory").traffic.mark(SHOP, mark, f"t-{rollout}-{mark.at}")
+    return mark
+
+
+def test_a_mark_that_a_closed_rollout_left_is_cleared(installation: Installation) -> None:
+    """A service can never be patched again, because of the mark of a rollout that is long over."""
+    row = start(installation).row
+    closed = drive(installation, row.id)
+    assert not control.clear_left_over_mark(installation, closed)
+    left_mark(installation, row.id)
+    assert control.clear_left_over_mark(installation, closed)
+    assert installation.provider("memory").traffic.route(SHOP).mark is None
+    assert not control.clear_left_over_mark(installation, closed)
+    installation.clock.sleep(1)
+    left_mark(installation, row.id)
+    assert control.clear_left_over_mark(installation, closed)
+
+
+def test_a_mark_that_is_needed_is_not_cleared(installation: Installation) -> None:
+    """`resume` sends traffic forward again after the on-call engineer put it back."""
+    row = start(installation).row
+    drive(installation, row.id, lambda row: row.phase == "shifting")
+    left_mark(installation, row.id)
+    assert not control.clear_left_over_mark(installation, installation.store.rollout(row.id))
+    closed = drive(installation, row.id)
+    mark = left_mark(installation, "shop-other")
+    assert not control.clear_left_over_mark(installation, closed)
+    assert installation.provider("memory").traffic.route(SHOP).mark == mark
+
+
+def test_a_command_that_cannot_go_on_says_where_traffic_is(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills up in the middle of a rollout, and a person learns nothing but that."""
+    row = start(installation).row
+    drive(installation, row.id, lambda row: row.phase == "baking")
+    told = str(Stranded(installation, row, StoreError("the store is full")))
+    assert told.startswith(f"the store is full. {row.id} stays as it is; traffic is now blue 0 %, green 100 %.")
+    assert "rollout rollback shop" in told and told.endswith(f"rollout resume {row.id}")
+    installation.cards.path("shop").write_text("{")
+    assert "where traffic is could not be read" in str(Stranded(installation, row, StoreError("full")))
+    assert _explain(Stranded(installation, row, StoreError("full")))[0] == PERSON_NEEDED
+
+
+def test_another_rollouts_card_says_nothing_about_where_traffic_is(installation: Installation) -> None:
+    """A person is told where the traffic of some other rollout was."""
+    row = start(installation).row
+    drive(installation, row.id, lambda row: row.phase == "shifting")
+    assert live_route(installation, row) is not None
+    assert live_route(installation, replace(row, id="shop-other")) is None
 
 
 # Driving from here
@@ -316,10 +518,39 @@ def test_an_interrupt_past_the_point_of_no_return_says_so(installation: Installa
     drive(installation, row.id, lambda row: row.phase == "warm")
     epoch = installation.store.take_lease("shop", HOLDER, installation.clock.now())
     installation.store.append(row.id, epoch, "entered", "retiring", {}, installation.clock.now())
-    installation.store.release_lease("shop", epoch)
+    installation.store.release_lease(row.id, epoch, installation.clock.now())
     followed = follower(installation, row.id, said=said, interrupts=Interrupts(count=1), timeout_s=0.0)
-    followed.until(is_closed)
-    assert "its way back was given up" in said[1]
+    with pytest.raises(LeftAtOnce, match="was promoted and stays so"):
+        followed.until(is_closed)
+    assert said == [] and Journal(installation.store.entries(row.id)).decision is None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_interrupt_of_a_promoted_rollout_leaves_it_promoted(installation: Installation) -> None:
+    """Ctrl-C on a command that only kept the old side warm takes an accepted patch back."""
+    row, said = start(installation).row, list[str]()
+    warm = drive(installation, row.id, lambda row: row.phase == "warm")
+    followed = follower(installation, row.id, said=said, interrupts=Interrupts(count=1))
+    with pytest.raises(LeftAtOnce, match=f"was promoted and stays so. Go on with it: rollout resume {row.id}") as left:
+        followed.until(is_closed)
+    assert _explain(left.value)[0] == INTERRUPTED
+    now, journal = installation.store.rollout(row.id), Journal(installation.store.entries(row.id))
+    assert (now.phase, now.outcome, now.closed_at) == ("warm", "promoted", None)
+    assert journal.decision is None and said == []
+    assert dict(installation.provider("memory").traffic.route(SHOP).weights) == {"blue": 0, "green": 100}
+    assert installation.store.driver(row.id, installation.clock.now()) is None
+    assert drive(installation, warm.id).phase == "retired"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_newer_releases_rollout_is_left_to_it(installation: Installation) -> None:
+    """A command of an older release hangs on a rollout that it cannot drive, or kills it."""
+    plan = replace(control.make_plan(installation, "shop"), story=STORY + 1)
+    row = installation.store.open_rollout("shop-1", "shop", plan.to_json(), plan.hash, at=1.0, actor="me")
+    with pytest.raises(UnknownStory, match="drive it with that release") as unknown:
+        follower(installation, row.id).until(is_closed)
+    assert _explain(unknown.value)[0] == PERSON_NEEDED
+    assert len(installation.store.entries(row.id)) == 1
 
 
 def test_what_ends_a_command(installation: Installation) -> None:

@@ -64,7 +64,7 @@ def readiness(
 
 def test_a_healthy_original_can_serve(world: World) -> None:
     """A rollback that was possible is refused."""
-    assert readiness(world, TargetHealth(2)) == Readiness(True, "2 of 2 healthy on blue", ON_GREEN)
+    assert readiness(world, TargetHealth(2)) == Readiness(True, "blue: 2 of 2 healthy", ON_GREEN)
 
 
 def test_traffic_that_is_back_already_needs_no_health(world: World) -> None:
@@ -81,7 +81,7 @@ def test_before_anything_was_captured_turning_back_is_free(world: World) -> None
 def test_a_dead_original_gets_no_traffic(world: World) -> None:
     """A rollback sends all users to a side where nothing answers."""
     found = readiness(world, TargetHealth(0, 2))
-    assert not found.go and found.why == "0 of 2 healthy on blue, 2 on green"
+    assert not found.go and found.why == "blue: 0 of 2 healthy, 2 on the other side"
 
 
 @pytest.mark.parametrize(("blue", "green", "go"), [(1, 0, True), (1, 1, True), (1, 2, False), (0, 0, False)])
@@ -95,8 +95,36 @@ def test_half_an_original_is_better_than_a_worse_replacement(world: World, blue:
 def test_an_original_that_is_not_judged_was_seen_healthy_or_not(world: World, healthy_then: int, go: bool) -> None:
     """A balancer that forgot its judgements blocks every rollback, or an unproven side is trusted."""
     found = readiness(world, TargetHealth(0, 0, 2), healthy_then=healthy_then)
-    assert found.go is go and "not been judged yet" in found.why
-    assert ("it was healthy when the card was written" if go else "it was not seen healthy") in found.why
+    assert found.go is go and "2 not judged yet" in found.why
+    assert ("it was healthy when the card was written" if go else "it was never seen healthy") in found.why
+
+
+@pytest.mark.parametrize(
+    ("blue", "green", "healthy_then", "go"),
+    [
+        (TargetHealth(1, 0, 1), TargetHealth(2), 2, True),
+        (TargetHealth(1, 0, 1), TargetHealth(2), 1, False),
+        (TargetHealth(1, 1, 1), TargetHealth(2), 2, False),
+        (TargetHealth(1, 1, 1), TargetHealth(1), 2, True),
+        (TargetHealth(0, 1, 1), TargetHealth(0, 2), 2, False),
+        (TargetHealth(2, 0, 1), TargetHealth(2), 0, True),
+        (TargetHealth(2, 1, 1), TargetHealth(2), 0, True),
+    ],
+)
+def test_a_half_judged_original_is_neither_trusted_blindly_nor_refused(
+    world: World, blue: TargetHealth, green: TargetHealth, healthy_then: int, go: bool
+) -> None:
+    """A target that is not judged yet blocks the way back, or hides one that is known to be ill."""
+    assert readiness(world, blue, green, healthy_then=healthy_then).go is go
+
+
+def test_an_original_that_grew_needs_what_it_grew_to(world: World) -> None:
+    """Traffic for five hosts goes back onto two."""
+    run = world.past_capture()
+    run._note("done", "grow:1", {"value": {"slot": "green", "capacity": 5, "had": 2}})
+    seen: Any = Seen(TargetHealth(2), TargetHealth(5), ON_GREEN)
+    found = original_can_serve(world.plan, world.journal, replace(world.provider, traffic=seen))
+    assert not found.go and found.why == "blue: 2 of 5 healthy, 5 on the other side"
 
 
 @pytest.mark.parametrize("fails", ["route", "observe", "missing"])
@@ -148,11 +176,12 @@ def test_a_decision_says_who_why_and_how_ready(world: World, kind: Kind, by_pers
         "deny": True,
         "forced": False,
         "by_person": by_person,
-        "readiness": "2 of 2 healthy on blue",
+        "readiness": "blue: 2 of 2 healthy",
         "route": ON_GREEN,
         "evidence": {"checks": [1, 2]},
     }
     assert world.row.outcome == "running" and world.row.due_at == world.clock.now()
+    assert world.store.lease("shop") is None  # whoever drove is fenced: the next job need not wait for it
 
 
 def test_a_decision_that_stands_is_left_as_it_is(world: World) -> None:

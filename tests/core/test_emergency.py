@@ -35,11 +35,18 @@ BACK = {"blue": 100, "green": 0}
 
 
 class Toy(ModuleType):
-    """providers/toy/rollback.py: a balancer in memory. `late` are weights that land at a later look."""
+    """providers/toy/rollback.py: a balancer in memory.
+
+    `late` are weights that land at a later look, `turns` what the balancer judges from that look on; `meanwhile`
+    happens while traffic is put back.
+    """
 
     def __init__(self) -> None:
         super().__init__("providers.toy.rollback")
         self.weights, self.healthy = {"blue": 0, "green": 100}, {"blue": 2, "green": 2}
+        self.unhealthy, self.unknown = {"blue": 0, "green": 0}, {"blue": 0, "green": 0}
+        self.turns = dict[int, dict[str, dict[str, int]]]()
+        self.meanwhile: Callable[[], Any] = lambda: None
         self.calls, self.late = list[tuple[str, Any]](), dict[int, dict[str, int]]()
         self.fails, self.looks, self.marks = dict[str, Exception](), 0, list[Any]()
         self.stubborn = False
@@ -53,18 +60,21 @@ class Toy(ModuleType):
         self.looks += 1
         self._maybe_fail("read" if self.looks == 1 else "read again")
         self.weights = self.late.pop(self.looks, self.weights)
-        return {"weights": dict(self.weights), "healthy": self.healthy, "in_flight": {"green": 37}, "mark": None}
+        vars(self).update(self.turns.pop(self.looks, {}))
+        judged = {"healthy": self.healthy, "unhealthy": self.unhealthy, "unknown": self.unknown}
+        return {"weights": dict(self.weights), **judged, "in_flight": {"green": 37}, "mark": None}
 
     def put_back(self, target: Any, weights: dict[str, int], token: str) -> None:
         """Move the weights, unless they are stubborn."""
         self._maybe_fail("put_back" if not self.calls else "put_back again")
         self.calls.append(("put_back", token))
+        self.meanwhile()
         if not self.stubborn:
             self.weights = dict(weights)
 
     def set_mark(self, target: Any, mark: Any, token: str) -> None:
         """Remember the mark."""
-        self._maybe_fail("set_mark")
+        self._maybe_fail("set_mark" if mark else "clear mark")
         self.calls.append(("set_mark", token))
         self.marks.append(mark)
 
@@ -302,24 +312,170 @@ def refused(night: Night, code: int, *arguments: str, says: str) -> None:
 def test_an_original_that_cannot_serve_is_refused_with_the_way_around(night: Night) -> None:
     """All users are sent to a dead side by a tired person."""
     night.toy.healthy = {"blue": 1, "green": 2}
-    refused(night, exits.PERSON_NEEDED, "shop", says="1 of 2 healthy on blue. Traffic stays as it is: blue 0 %")
+    refused(night, exits.PERSON_NEEDED, "shop", says="blue: 1 of 2 healthy, 2 on the other side. Traffic stays as")
+    assert "Traffic stays as it is: blue 0 %, green 100 %" in night.err and "rollback refused" in night.err
     assert "rollout rollback shop --force" in night.err
 
 
 def test_force_goes_onto_a_side_that_is_not_healthy_and_is_on_record(night: Night) -> None:
     """A person who knows better has no way, or leaves no trace."""
     store = night.store()
-    night.toy.healthy = {"blue": 0, "green": 0}
-    assert night.rollback("shop", "--force") == exits.DONE
+    night.toy.healthy, night.toy.unhealthy = {"blue": 0, "green": 0}, {"blue": 2, "green": 2}
+    assert night.rollback("shop", "--force") == exits.PERSON_NEEDED
+    assert night.toy.weights == BACK and len(night.toy.marks) == 1
     decision = Journal(store.entries("shop-1")).decision
     assert decision is not None and decision.data["forced"] is True
-    assert decision.data["readiness"] == "0 of 2 healthy on blue"
+    assert decision.data["readiness"] == "blue: 0 of 2 healthy, 0 on the other side"
+
+
+def test_force_onto_a_side_that_recovers_meanwhile_is_success(night: Night) -> None:
+    """A person who knew better is told that it failed."""
+    night.toy.healthy, night.toy.turns = {"blue": 0, "green": 0}, {4: {"healthy": {"blue": 2, "green": 0}}}
+    assert night.rollback("shop", "--force") == exits.DONE
+
+
+def test_an_original_that_turned_sick_meanwhile_needs_a_person(night: Night) -> None:
+    """The command says success, the patched side is given up, and nothing serves any more."""
+    night.store()
+    sick = {"healthy": {"blue": 0, "green": 2}, "unhealthy": {"blue": 2, "green": 0}}
+    night.toy.turns = {4: sick}
+    assert night.rollback("shop") == exits.PERSON_NEEDED
+    assert night.toy.weights == BACK and len(night.toy.marks) == 1 and night.unfinished == []
+    last = night.err.strip().splitlines()[-1]
+    assert last.startswith("rollback not finished: but blue does not serve: blue: 0 of 2 healthy, 2 on the other")
+    assert "green is kept" in last and "rollout status shop" in last
+
+
+def test_a_rollback_that_was_begun_is_not_called_refused(night: Night) -> None:
+    """A person reads `refused` and believes that nothing was changed."""
+    night.store()
+    night.toy.fails["set_mark"] = RuntimeError("no answer")
+    assert night.rollback("shop") == exits.PERSON_NEEDED
+    assert "rollback not finished: the change was not confirmed" in night.err and "refused" not in night.err
+
+
+# Targets that are not judged yet
+
+
+def test_targets_that_are_not_judged_yet_are_waited_for(night: Night) -> None:
+    """A balancer that was restarted a second ago costs the on-call engineer a refusal."""
+    night.toy.healthy, night.toy.unknown = {"blue": 0, "green": 2}, {"blue": 2, "green": 0}
+    night.toy.turns = {4: {"healthy": {"blue": 2, "green": 2}, "unknown": {"blue": 0, "green": 0}}}
+    assert night.rollback("shop") == exits.DONE
+    assert "blue: 2 of 2 healthy" in night.err
+
+
+def test_targets_that_turn_out_ill_are_refused(night: Night) -> None:
+    """All users are sent to a dead side because its judgement came a moment later."""
+    night.toy.healthy, night.toy.unknown = {"blue": 0, "green": 2}, {"blue": 2, "green": 0}
+    night.toy.turns = {4: {"unhealthy": {"blue": 2, "green": 0}, "unknown": {"blue": 0, "green": 0}}}
+    refused(night, exits.PERSON_NEEDED, "shop", says="blue: 0 of 2 healthy, 2 on the other side")
+
+
+@pytest.mark.parametrize(("was_healthy", "code"), [(True, exits.DONE), (False, exits.PERSON_NEEDED)])
+def test_targets_that_are_never_judged_are_not_waited_for_long(night: Night, was_healthy: bool, code: int) -> None:
+    """A frozen balancer keeps traffic on the bad side for minutes, or an unproven side is trusted."""
+    night.cards.write(replace(CARD, was_healthy=was_healthy))
+    night.toy.healthy, night.toy.unknown = {"blue": 0, "green": 2}, {"blue": 2, "green": 0}
+    night.toy.turns = {12: {"healthy": {"blue": 2, "green": 2}, "unknown": {"blue": 0, "green": 0}}}
+    assert night.rollback("shop") == code
+    told = "it was healthy when the card was written" if was_healthy else "it was never seen healthy"
+    assert f"blue: 0 of 2 healthy, 2 not judged yet; {told}" in night.err
+    assert night.toy.weights == (BACK if was_healthy else {"blue": 0, "green": 100})
+    waited = night.clock.now - 1000.0 - (CARD.write_timeout_s if was_healthy else 0.0)
+    assert emergency.JUDGED_S <= waited < emergency.JUDGED_S + 3 * emergency.LOOK_S
+
+
+def test_judged_targets_are_not_waited_for(night: Night) -> None:
+    """Every rollback takes two seconds longer than it has to."""
+    night.rollback("shop", "--drill")
+    assert night.clock.now == 1000.0 and night.toy.looks == 1
+
+
+# The journal is newer than the card
+
+
+def told_in_the_journal(night: Night, *lines: tuple[str, str, str | None]) -> Store:
+    """The store, with these entries since the card was written."""
+    store = night.store()
+    for kind, step, outcome in lines:
+        store.append("shop-1", 0, kind, step, {"outcome": outcome or "", "reason": ""}, 2.0, outcome=outcome)
+    return store
+
+
+def test_a_rollout_that_was_rolled_back_meanwhile_is_success(night: Night) -> None:
+    """The command leaves a hold mark behind that keeps the service from being patched."""
+    told_in_the_journal(
+        night, ("entered", "rolling_back", None), ("entered", "rolled_back", None), ("closed", "", "rolled_back")
+    )
+    refused(night, exits.DONE, "shop", says="nothing to do: shop-1 was rolled back meanwhile: traffic is on blue")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("entered", "retiring", None)],
+        [("entered", "retired", None), ("closed", "retired", "promoted")],
+        [("entered", "warm", None), ("closed", "", "promoted")],
+    ],
+    ids=["retiring", "retired", "taken down"],
+)
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_way_back_that_the_journal_says_is_closed_is_refused(
+    night: Night, lines: list[tuple[str, str, str | None]], force: tuple[str, ...]
+) -> None:
+    """Traffic goes to a side that is just being deleted, because the card on disk is a moment older."""
+    told_in_the_journal(night, *lines)
+    refused(night, exits.PERSON_NEEDED, "shop", *force, says="rollout start shop --image <earlier image>")
+    assert night.spooled() == []
+
+
+def test_a_way_back_that_is_being_told_is_open(night: Night) -> None:
+    """A rollback that hangs half-way cannot be hurried."""
+    store = told_in_the_journal(night, ("roll_back_decided", "", None), ("entered", "rolling_back", None))
+    assert night.rollback("shop") == exits.DONE
+    assert night.toy.weights == BACK
+    assert [entry.kind for entry in store.entries("shop-1")].count("roll_back_decided") == 1
+
+
+# The card changed meanwhile
+
+
+@pytest.mark.parametrize(
+    "card", [replace(CARD, closed="rolled_back"), replace(CARD, rollout="shop-2", written_at=900.0)]
+)
+def test_a_mark_that_comes_too_late_is_taken_away_again(night: Night, card: Card) -> None:
+    """The next rollout of the service meets the mark of one that is long over, and turns back."""
+    night.toy.meanwhile = lambda: night.cards.write(card)
+    night.rollback("shop")
+    first, second = night.toy.marks
+    assert first["rollout"] == "shop-1" and second is None
+    assert len({token for _, token in night.toy.calls}) == len(night.toy.calls)
+
+
+@pytest.mark.parametrize("text", ["{", None])
+def test_a_mark_stays_where_nobody_can_say_that_it_is_too_late(night: Night, text: str | None) -> None:
+    """The engine moves traffic forward again, because a file could not be read."""
+    path = night.cards.path("shop")
+    night.toy.meanwhile = lambda: path.write_text(text) if text else path.unlink(missing_ok=True)
+    assert night.rollback("shop") == exits.DONE
+    assert len(night.toy.marks) == 1
+
+
+def test_a_late_mark_that_cannot_be_taken_away_is_no_reason_to_stop(night: Night) -> None:
+    """The rollback ends with a traceback, and nobody reads back whether traffic stays."""
+    night.toy.meanwhile = lambda: night.cards.write(replace(CARD, closed="rolled_back"))
+    night.toy.fails["clear mark"] = RuntimeError("no answer")
+    assert night.rollback("shop") == exits.DONE
+    assert night.toy.weights == BACK and night.clock.now - 1000.0 >= CARD.write_timeout_s
 
 
 def test_traffic_that_is_back_already_is_marked_whatever_its_health(night: Night) -> None:
     """A rollback that was half done is refused the second time."""
     night.toy.weights, night.toy.healthy = dict(BACK), {"blue": 0, "green": 2}
-    assert night.rollback("shop") == exits.DONE
+    assert night.rollback("shop") == exits.PERSON_NEEDED  # it needs a person, but it is not refused
+    assert night.toy.weights == BACK and len(night.toy.marks) == 1
+    assert "blue does not serve: blue: 0 of 2 healthy, 2 on the other side" in night.err
 
 
 def test_a_finished_rollback_says_so_and_is_success(night: Night) -> None:
@@ -379,7 +535,7 @@ def test_without_a_fleet_file_the_option_is_named(
 def test_a_fleet_file_that_is_gone_is_named(night: Night) -> None:
     """A mistyped --config ends in a traceback."""
     night.fleet.unlink()
-    refused(night, exits.PERSON_NEEDED, "shop", says=str(night.fleet))
+    refused(night, exits.USAGE, "shop", says=f"there is no fleet file {night.fleet}")
 
 
 def test_a_damaged_card_is_named(night: Night) -> None:
@@ -392,6 +548,43 @@ def test_another_services_damaged_card_does_not_matter(night: Night) -> None:
     """One damaged file takes the way back from the whole fleet."""
     night.cards.path("cart").write_text("{")
     assert night.rollback("shop") == exits.DONE
+
+
+def test_without_a_name_a_damaged_card_is_told_and_the_only_open_one_used(night: Night) -> None:
+    """One damaged file takes the way back from the whole fleet, or is skipped in silence."""
+    night.cards.path("cart").write_text("{")
+    assert night.rollback() == exits.DONE
+    assert night.toy.weights == BACK and f"the rollback card {night.cards.path('cart')} cannot be read" in night.err
+
+
+def test_without_any_card_that_can_be_read_the_damaged_ones_are_named(night: Night) -> None:
+    """A person believes that there is nothing to roll back, because nothing can be read."""
+    night.cards.path("shop").write_text("{")
+    refused(night, exits.USAGE, says=str(night.cards.path("shop")))
+
+
+@pytest.mark.parametrize(
+    ("options", "ignored"),
+    [
+        (("--fast",), "--fast"),
+        (("--timeout", "5"), "--timeout 5"),
+        (("--end-warm", "-x"), "--end-warm -x"),
+        (("--timeout=5", "--json-lines"), "--timeout=5 --json-lines"),
+    ],
+)
+def test_an_option_that_is_unknown_here_is_ignored_and_told(
+    night: Night, options: tuple[str, ...], ignored: str
+) -> None:
+    """A half-remembered option at night costs a usage message instead of putting traffic back."""
+    assert night.rollback("shop", *options) == exits.DONE
+    assert night.toy.weights == BACK and f"ignored: {ignored}" in night.err
+
+
+@pytest.mark.parametrize("option", ["-q", "--quiet", "--no-input"])
+def test_quiet_options_of_the_other_commands_are_accepted(night: Night, option: str) -> None:
+    """A script that says -q everywhere is told of a mistake in the middle of a rollback."""
+    assert night.rollback(option, "shop") == exits.DONE
+    assert night.toy.weights == BACK and "ignored" not in night.err
 
 
 def test_a_provider_without_an_emergency_path_is_said(night: Night) -> None:
@@ -443,7 +636,7 @@ def test_a_drill_changes_nothing(night: Night) -> None:
 def test_a_drill_finds_what_would_be_in_the_way(night: Night) -> None:
     """The drill was green, and the real rollback is refused."""
     night.toy.healthy = {"blue": 0, "green": 2}
-    refused(night, exits.PERSON_NEEDED, "shop", "--drill", says="0 of 2 healthy on blue")
+    refused(night, exits.PERSON_NEEDED, "shop", "--drill", says="blue: 0 of 2 healthy, 2 on the other side")
 
 
 def test_json_is_one_document_on_stdout(night: Night) -> None:

@@ -45,6 +45,11 @@ def at(*looks: tuple[Finding, float], rule: GateRule = RULE) -> tuple[str, str]:
     return outcome, why
 
 
+def many(finding: Finding, gap: float, times: int) -> list[tuple[Finding, float]]:
+    """The same look again and again."""
+    return [(finding, gap)] * times
+
+
 # Findings
 
 
@@ -214,7 +219,73 @@ def test_a_pass_in_between_ends_not_knowing() -> None:
 
 def test_the_deadline_fails_what_has_not_passed() -> None:
     """A gate that flaps goes on for ever."""
-    assert at(("pass", 0), ("ambient", 300)) == ("failed", "not passed within 300 s (last look: ambient)")
+    looks: list[tuple[Finding, float]] = [("pass", 0), *many("ambient", 5, 59)]
+    assert at(*looks)[0] == "open"
+    assert at(*looks, ("ambient", 5)) == ("failed", "not passed within 300 s (last look: ambient)")
+
+
+def test_time_in_which_nobody_looked_does_not_count_towards_the_deadline() -> None:
+    """A laptop that slept for an hour rolls a good patch back when it wakes up."""
+    state, outcome, _, _ = play(RULE, [("pass", 0), ("pass", 3600), ("pass", 5)])
+    assert (state.lost_s, outcome) == (3600.0, "open")
+    assert at(("pass", 0), ("pass", 3600), ("pass", 5), ("pass", 5)) == ("passed", "3 passes, 10 s observed")
+    assert at(("ambient", 0), ("ambient", 3600))[0] == "open"
+
+
+def test_a_gap_of_two_intervals_is_none() -> None:
+    """A slow look extends the deadline, and a stuck gate goes on for ever in slow looks."""
+    looks: list[tuple[Finding, float]] = [("ambient", 0), *many("ambient", 10, 30)]
+    state, outcome, why, _ = play(RULE, looks)
+    assert state.lost_s == 0 and (outcome, why) == ("failed", "not passed within 300 s (last look: ambient)")
+
+
+def test_the_time_before_a_gap_still_counts_towards_the_deadline() -> None:
+    """Every gap gives a stuck gate its whole time again."""
+    before: list[tuple[Finding, float]] = [("ambient", 5)] * 50
+    after: list[tuple[Finding, float]] = [("ambient", 5)] * 10
+    assert at(*before, ("ambient", 900), *after[:9])[0] == "open"
+    assert at(*before, ("ambient", 900), *after)[0] == "failed"
+
+
+SOAK = GateRule(passes=1, interval_s=5.0, deadline_s=110.0, unknown_limit_s=60.0, soak_s=100.0)
+
+
+@pytest.mark.parametrize("breaks", [("unknown", 5.0), ("pass", 900.0)], ids=["unknown", "gap"])
+def test_a_soak_that_has_to_begin_again_gets_its_time_again(breaks: tuple[Finding, float]) -> None:
+    """One look that failed, at the end of a long bake, rolls a good patch back for want of time."""
+    soaked: list[tuple[Finding, float]] = [("pass", 0), *many("pass", 5, 18)]
+    again: list[tuple[Finding, float]] = [("pass", 5.0)] * 21
+    state, outcome, why, _ = play(SOAK, [*soaked, breaks, *again])
+    assert state.discarded_s == 90.0 and (outcome, why) == ("passed", f"{state.passes} passes, 100 s observed")
+
+
+def test_a_soak_is_extended_by_one_soak_and_no_more() -> None:
+    """A check that cannot tell once a minute keeps a rollout half-way for ever."""
+    round_of: list[tuple[Finding, float]] = [*many("pass", 5, 18), ("unknown", 5.0)]
+    state, outcome, why, now = play(SOAK, [("pass", 0), *round_of * 20])
+    assert (outcome, why) == ("failed", "not passed within 110 s (last look: pass)")
+    assert state.discarded_s > SOAK.soak_s and now == SOAK.deadline_s + SOAK.soak_s
+
+
+def test_looks_that_are_only_slow_cost_no_more_than_one_soak() -> None:
+    """A check that takes a minute to answer keeps a gate open for ever, with half of the traffic moved."""
+    looks: list[tuple[Finding, float]] = [("pass", 0), *many("pass", 60, 20)]
+    state, outcome, why, now = play(SOAK, looks)
+    assert (outcome, why) == ("failed", "not passed within 110 s (last look: pass)")
+    assert state.lost_s == 0 and now < SOAK.deadline_s + SOAK.soak_s + 60
+
+
+def test_one_slow_look_costs_a_bake_nothing() -> None:
+    """One look that took a minute, in the middle of a long bake, rolls a good patch back for want of time."""
+    looks: list[tuple[Finding, float]] = [("pass", 0), *many("pass", 5, 6), ("pass", 60), *many("pass", 5, 21)]
+    state, outcome, _, _ = play(SOAK, looks)
+    assert (state.discarded_s, state.lost_s, outcome) == (90.0, 0.0, "passed")
+
+
+def test_a_failing_look_extends_nothing() -> None:
+    """A patch that fails now and then is given more and more time."""
+    state, _, _, _ = play(SOAK, [("pass", 0), *many("pass", 5, 10), ("fail", 5.0), ("pass", 5.0)])
+    assert (state.discarded_s, state.lost_s, state.observed_s) == (0.0, 0.0, 0.0)
 
 
 def test_ambient_trouble_is_waited_out() -> None:
@@ -246,7 +317,7 @@ def test_observed_time_never_exceeds_the_time_that_passed(rule: GateRule, looks:
     """A soak of an hour is over after a minute."""
     state, now, watched = GateState(), 0.0, 0.0
     for finding, gap in looks:
-        before, now = state, now + gap
+        before, now, gap = state, now + gap, now + gap - now  # as the clock shows it: a tiny gap is none
         state, outcome, _ = judge(rule, state, finding, 0.0, now)
         counted = finding == "pass" and before.passes > 0 and 0 <= gap <= 2 * rule.interval_s
         watched = watched + gap if counted else 0.0
@@ -270,8 +341,26 @@ def test_ambient_never_fails_before_the_deadline(rule: GateRule, looks: list[tup
 @given(RULES, LOOKS)
 def test_every_gate_ends_at_its_deadline(rule: GateRule, looks: list[tuple[Finding, float]]) -> None:
     """A rollout hangs in a gate for ever."""
-    _, outcome, _, now = play(rule, [*looks, ("unknown", rule.deadline_s + 400)])
+    going_on = rule.deadline_s + rule.soak_s + 5 * len(looks)  # a clock may have been set back at each look
+    steady: list[tuple[Finding, float]] = [("ambient", 1.5 * rule.interval_s)] * (int(going_on / rule.interval_s) + 2)
+    _, outcome, _, now = play(rule, [*looks, *steady])
     assert outcome != "open" and now < 1e6
+
+
+@given(RULES, LOOKS)
+def test_no_gate_fails_for_want_of_time_that_nobody_watched(rule: GateRule, looks: list[tuple[Finding, float]]) -> None:
+    """A controller that was down comes back, and its first act is to roll a good patch back."""
+    state, now, watched = GateState(), 0.0, 0.0
+    for number, (finding, gap) in enumerate(looks):
+        before, now = state, now + abs(gap)
+        nobody_drove = number > 0 and abs(gap) >= rule.deadline_s and abs(gap) > 2 * rule.interval_s
+        watched += 0.0 if nobody_drove else abs(gap)
+        state, outcome, why = judge(rule, state, finding, 0.0, now)
+        if outcome == "failed" and why.startswith("not passed within"):
+            assert watched + 1e-6 >= rule.deadline_s
+        assert state.lost_s >= before.lost_s and state.discarded_s >= before.discarded_s
+        if outcome != "open":
+            break
 
 
 @given(RULES, LOOKS, st.integers(0, 24))

@@ -246,6 +246,49 @@ def test_all_declared_routes_are_known_oldest_first() -> None:
     ]
 
 
+def test_trouble_counts_from_its_beginning() -> None:
+    """A platform that is down is given its whole time again with every try, or none after a long quiet rest."""
+    troubled = ("troubled", "between steps", {"reason": "Transient: timeout"})
+    journal = told(("entered", "warm", {}), troubled, ("intended", "swap", {"args": {}}), troubled)
+    assert journal.trouble is not None and journal.trouble.seq == 2
+
+
+def test_trouble_begins_with_its_first_entry() -> None:
+    """One slow answer after hours of rest is taken for hours of trouble."""
+    assert told(("entered", "warm", {}), ("waiting", "keep-warm", {})).trouble is None
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "recovered",
+        "entered",
+        "done",
+        "failed",
+        "waiting",
+        "ended",
+        "verdict_changed",
+        "roll_back_decided",
+        "halted",
+        "resumed",
+        "approved",
+        "warm_ended",
+    ],
+)
+def test_whatever_goes_on_ends_the_trouble(kind: str) -> None:
+    """Two short outages far apart add up to one long one, and turn a good patch back."""
+    first = ("troubled", "mirror", {"reason": "x"})
+    assert told(first, (kind, "mirror", {})).trouble is None
+    again = told(first, (kind, "mirror", {}), ("troubled", "mirror", {"reason": "y"})).trouble
+    assert again is not None and again.seq == 3
+
+
+def test_what_is_only_meant_does_not_end_the_trouble() -> None:
+    """Every try of a write that never succeeds begins its time-out anew, and it is tried for ever."""
+    journal = told(("troubled", "swap", {"reason": "x"}), ("intended", "swap", {"args": {}}))
+    assert journal.trouble is not None
+
+
 def test_ended_warm_time_closing_and_last_entries_are_found() -> None:
     """`--end-warm` and a closed rollout are forgotten by the next process."""
     journal = told(

@@ -86,6 +86,35 @@ def test_a_failed_launch_says_why() -> None:
     assert "no capacity" in answer(RUNNING, [host("a"), host("b", "failed", reason="no capacity")]).seen
 
 
+def broken(id: str, own_fault: bool) -> Instance:
+    """An instance that failed, by its own code or not."""
+    return replace(host(id, "failed", reason=f"{id} broke"), own_fault=own_fault)
+
+
+@pytest.mark.parametrize(
+    ("instances", "own_fault", "named"),
+    [
+        ([broken("b", False)], False, "b broke"),
+        ([broken("b", True)], True, "b broke"),
+        ([broken("b", False), broken("c", True)], True, "c broke"),
+        ([host("a"), host("d", image="base-1"), broken("b", True)], False, "not the planned image: d"),
+    ],
+)
+def test_what_failed_by_its_own_code_is_named_and_to_blame(
+    instances: list[Instance], own_fault: bool, named: str
+) -> None:
+    """An image is denied for a host that somebody killed, or not for the one that its code ended."""
+    found = answer(RUNNING, instances)
+    assert found.state == "failed" and found.own_fault is own_fault and named in found.seen
+
+
+@pytest.mark.parametrize("instances", [[host("a"), host("b")], [host("a")], [broken("b", True), host("c", "starting")]])
+def test_what_has_not_failed_is_nobodys_fault(instances: list[Instance]) -> None:
+    """An image is denied though all is well, or may still become so."""
+    found = answer(RUNNING, instances)
+    assert found.state != "failed" and found.own_fault is False
+
+
 @pytest.mark.parametrize(
     ("targets", "state"),
     [

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from providers.base import Environment, HoldMark, Patch, Route, Service, Slot
 from rollout.gate import GateRule
+from rollout.journal import GENESIS, Entry, Journal, next_entry
 from rollout.plan import (
     DEADLINES,
     GATES,
@@ -21,6 +22,7 @@ from rollout.plan import (
     Plan,
     StalePlan,
     UnsafePlan,
+    capacity_needed,
     changes_nothing,
     choose_original,
     raise_if_stale,
@@ -102,7 +104,6 @@ CHANGES: dict[str, Any] = {
     "settle_s": 9.0,
     "keep_warm_s": 9.0,
     "on_rollback": "cut",
-    "drain_limit_s": 9.0,
     "approval": "required",
     "deadlines": {**DEADLINES, "patch": 9.0},
     "story": STORY + 1,
@@ -124,11 +125,63 @@ def test_every_field_that_matters_is_compared() -> None:
     assert set(CHANGES) | {"made_at"} == set(Plan.__dataclass_fields__)
 
 
+def test_a_stale_plan_names_the_service_and_the_next_command() -> None:
+    """CI fails with a difference and no word of which service it is, or what to do now."""
+    with pytest.raises(StalePlan) as stale:
+        raise_if_stale(a_plan(), a_plan(capacity=3, app_version="2.0"))
+    assert stale.value.differences == ("app_version was null, is 2.0", "capacity was 2, is 3")
+    assert str(stale.value) == (
+        "shop changed since the plan was made: app_version was null, is 2.0; capacity was 2, is 3. "
+        "Nothing was begun. Make a new plan: rollout plan shop --out FILE"
+    )
+
+
+def test_how_long_connections_may_drain_is_one_of_the_deadlines() -> None:
+    """The limit that a user wrote into the fleet file is in the plan, and nothing heeds it."""
+    assert "drain_limit" in DEADLINES and "drain_limit_s" not in Plan.__dataclass_fields__
+
+
+# Capacity
+
+
+def journal_of(*done: tuple[str, Any]) -> Journal:
+    """A journal of these done steps and what they returned."""
+    entries = list[Entry]()
+    for seq, (step, value) in enumerate(done, start=1):
+        data = {"value": value}
+        entries.append(next_entry("shop-1", seq, GENESIS, at=1.0, epoch=1, kind="done", step=step, data=data))
+    return Journal(entries)
+
+
+def test_capacity_follows_what_the_original_grew_to() -> None:
+    """Checks, floors and the way back are content with less than the service needs now."""
+    assert capacity_needed(a_plan(), journal_of()) == 2
+    assert capacity_needed(a_plan(), journal_of(("launch", {"capacity": 3}))) == 3
+    assert capacity_needed(a_plan(), journal_of(("launch", {"capacity": 3}), ("grow:1", {"capacity": 5}))) == 5
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["launch", "grow:1", "grow:2", "grow:10"]), st.integers(0, 50)), max_size=5),
+    st.integers(1, 20),
+)
+def test_capacity_is_never_less_than_planned_nor_less_than_seen(grown: list[tuple[str, int]], planned: int) -> None:
+    """A service that shrank for a moment gets a mirror that is too small for the morning."""
+    journal = journal_of(*((step, {"capacity": capacity}) for step, capacity in grown))
+    needed = capacity_needed(a_plan(capacity=planned), journal)
+    assert needed == max([planned, *dict(grown).values()])
+
+
+def test_only_what_grew_counts_as_needed() -> None:
+    """The size of something else is taken for what the service needs."""
+    other = journal_of(("mirror", {"capacity": 9}), ("back:capacity", {"capacity": 9}), ("growth", {"capacity": 9}))
+    assert capacity_needed(a_plan(), other) == 2
+
+
 def test_long_differences_are_shortened() -> None:
     """The difference that matters is lost in pages of options."""
     with pytest.raises(StalePlan) as stale:
         raise_if_stale(a_plan(), a_plan(service=Service("shop", {"x": "y" * 5000})))
-    assert len(str(stale.value)) < 300
+    assert len(stale.value.differences[0]) < 160 and len(str(stale.value)) < 300
 
 
 def test_what_is_no_plan_is_not_read_as_one() -> None:
@@ -184,12 +237,19 @@ def test_steps_that_do_not_rise_to_100_are_refused(steps: tuple[int, ...]) -> No
     assert "must rise and end in 100" in unsafe(steps=steps)
 
 
-@pytest.mark.parametrize("gate", ["replacement", "live"])
+@pytest.mark.parametrize("gate", ["preflight", "replacement", "live"])
 def test_a_gate_without_checks_is_refused(gate: str) -> None:
     """A patch is promoted though nothing was proven."""
     plan = a_plan()
     gates = {**plan.gates, gate: Gate(plan.gates[gate].rule, ())}
     assert f"no checks in the {gate} gate" in unsafe(gates=gates)
+
+
+def test_every_gate_without_checks_is_named() -> None:
+    """A person repairs one gate after the other, and is refused anew each time."""
+    rule = a_plan().gates["live"].rule
+    message = unsafe(gates=dict.fromkeys(GATES, Gate(rule, ())))
+    assert "no checks in the preflight and replacement and live gate" in message
 
 
 def test_a_service_that_runs_the_image_has_nothing_to_do() -> None:

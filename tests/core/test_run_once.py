@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from providers.base import Conflict, Denied, Invalid, Throttled, Transient
+from providers.base import Conflict, Denied, Invalid, Slot, Throttled, Transient
 from rollout import acts
 from rollout.flow import NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
@@ -152,11 +153,48 @@ def test_trouble_beyond_the_deadline_turns_back(world: World) -> None:
     do = Doing(*[Transient("timeout")] * 99)
     run = world.run()
     run.once(create(Doing(), "before"))
+    with pytest.raises(NotYet):
+        run.once(create(do))
     world.passes(run.deadline_s() + 1)
     with pytest.raises(TurnBack, match="given up after 6"):
         run.once(create(do))
+    assert len(world.entries("troubled")) == 1
     failed = world.journal.record("mirror")
     assert failed is not None and failed.kind == "failed" and failed.data["deny"] is False
+
+
+def test_trouble_counts_from_its_beginning_and_not_from_the_last_entry(world: World) -> None:
+    """A rollout that rested for hours is turned back by one slow answer."""
+    run = world.run()
+    run.once(create(Doing(), "before"))
+    world.passes(10 * run.deadline_s())
+    with pytest.raises(NotYet, match="mirror: Throttled: slow down"):
+        run.once(create(Doing(*[Throttled("slow down")] * 9)))
+    (troubled,) = world.entries("troubled")
+    assert (troubled.step, troubled.data["reason"]) == ("mirror", "mirror: Throttled: slow down")
+    assert run.trouble_s("mirror", "x") == pytest.approx(0, abs=1)
+
+
+def test_trouble_that_passed_is_forgotten(world: World) -> None:
+    """Two short outages, hours apart, add up to a rollback."""
+    run = world.run()
+    with pytest.raises(NotYet):
+        run.once(create(Doing(*[Transient("timeout")] * 3)))
+    run.once(create(Doing()))
+    assert world.journal.trouble is None
+    world.passes(10 * run.deadline_s())
+    with pytest.raises(NotYet):
+        run.once(create(Doing(*[Transient("timeout")] * 3), "patch"))
+    assert len(world.entries("troubled")) == 2
+
+
+def test_the_trouble_of_one_job_is_known_to_the_next(world: World) -> None:
+    """Each restart gives a platform that is down its whole time again."""
+    with pytest.raises(NotYet):
+        world.run().once(create(Doing(*[Transient("timeout")] * 9)))
+    world.passes(30)
+    assert world.run(rival_after(world)).trouble_s("mirror", "x") == pytest.approx(41, abs=1)
+    assert len(world.entries("troubled")) == 1
 
 
 @pytest.mark.parametrize("error", [Denied("no permission"), Invalid("below the floor")])
@@ -272,6 +310,17 @@ def test_a_swap_moves_traffic_only_if_it_is_not_there_yet(world: World) -> None:
     assert len(world.mutations("traffic.set_weights")) == 1
 
 
+def test_a_swap_back_is_written_even_where_traffic_is_back_already(world: World) -> None:
+    """A write that is still in flight lands over a way back that was only looked at."""
+    run = prepared(world)
+    world.mirror_stands()
+    back = acts.way_back(run)
+    run.once(acts.swap(run, "back:swap", back, always=True))
+    assert len(world.mutations("traffic.set_weights")) == 1 and world.weights == back
+    run.once(acts.swap(run, "back:again", back))
+    assert len(world.mutations("traffic.set_weights")) == 1
+
+
 def test_a_swap_whose_reply_was_lost_is_found_done(world: World) -> None:
     """A swap that worked is called failed because its answer was lost."""
     run = prepared(world)
@@ -294,12 +343,125 @@ def test_growing_follows_the_original_and_never_shrinks(world: World) -> None:
     assert run.once(acts.grow(run, "grow:2", "green"))["already"] is True
 
 
+def floor_of(world: World, slot: Slot = "blue") -> int:
+    """The floor that the platform has for a side."""
+    return world.provider.compute.describe(SHOP)[slot].floor
+
+
+def a_person_sets_the_floor(world: World, floor: int) -> None:
+    """Somebody's capacity plan for tomorrow."""
+    world.provider.compute.set_floor(SHOP, "blue", floor, f"by hand {floor}")
+
+
 def test_a_pin_is_a_floor_with_its_original_value(world: World) -> None:
     """Scale-in takes the warm side away, or nobody knows what the floor was."""
     run = prepared(world)
-    run.once(acts.pin(run, "pin:original", "blue", 2))
-    assert world.entries("intended")[0].data["args"] == {"slot": "blue", "floor": 2, "was": 0}
-    assert world.provider.compute.describe(SHOP)["blue"].floor == 2
+    run.once(acts.pin(run, "pin:original", "blue"))
+    assert world.entries("intended")[0].data["args"] == {"slot": "blue", "floor": 2, "found": 0}
+    assert floor_of(world) == 2
+    assert acts.captured(run, "blue").floor == 0
+
+
+@pytest.mark.parametrize("floor", [2, 3])
+def test_a_pin_never_lowers_a_floor(world: World, floor: int) -> None:
+    """A person's floor for tomorrow's rush is lowered by a patch tonight."""
+    run = prepared(world)
+    a_person_sets_the_floor(world, floor)
+    before = len(world.mutations("compute.set_floor"))
+    assert run.once(acts.pin(run, "pin:original", "blue"))["already"] is True
+    assert floor_of(world) == floor and len(world.mutations("compute.set_floor")) == before
+
+
+def test_a_pin_follows_what_is_needed_now(world: World) -> None:
+    """The service grew in the middle of the rollout, and its floor stays at what it was at the beginning."""
+    run = prepared(world)
+    run._note("done", "grow:1", {"value": {"capacity": 4}})
+    run = world.later()
+    run.once(acts.pin(run, "pin:original:1", "blue"))
+    assert floor_of(world) == 4
+
+
+def test_what_our_pin_wrote_is_given_back(world: World) -> None:
+    """After a rollout the service can never scale in again."""
+    run = prepared(world)
+    a_person_sets_the_floor(world, 1)
+    run.once(acts.pin(run, "pin:original", "blue"))
+    assert floor_of(world) == 2
+    run.once(acts.unpin(run, "unpin", "blue", 1))
+    assert floor_of(world) == 1
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_floor_that_somebody_set_since_is_left_alone(world: World, pinned: bool) -> None:
+    """A person's floor for tomorrow's rush is gone when the rollout ends."""
+    run = prepared(world)
+    if pinned:
+        run.once(acts.pin(run, "pin:original", "blue"))
+    a_person_sets_the_floor(world, 3)
+    assert run.once(acts.unpin(run, "unpin", "blue", 0))["already"] is True
+    assert floor_of(world) == 3
+
+
+def test_only_the_pins_of_that_side_are_given_back(world: World) -> None:
+    """The floor of one side is undone because the other one was pinned."""
+    run = prepared(world)
+    a_person_sets_the_floor(world, 2)
+    world.mirror_stands()
+    run.once(acts.pin(run, "pin:replacement", "green"))
+    run.once(acts.unpin(run, "unpin", "blue", 0))
+    assert (floor_of(world), floor_of(world, "green")) == (2, 2)
+
+
+def test_the_last_pin_is_the_one_that_is_given_back(world: World) -> None:
+    """A floor that grew with the service stays for ever, or a person's smaller one is taken for ours."""
+    run = prepared(world)
+    run.once(acts.pin(run, "pin:original", "blue"))
+    run._note("done", "grow:1", {"value": {"capacity": 4}})
+    run = world.later()
+    run.once(acts.pin(run, "pin:original:1", "blue"))
+    a_person_sets_the_floor(world, 2)
+    run.once(acts.unpin(run, "unpin:person", "blue", 0))
+    assert floor_of(world) == 2
+    a_person_sets_the_floor(world, 4)
+    run.once(acts.unpin(run, "unpin:ours", "blue", 0))
+    assert floor_of(world) == 0
+
+
+def test_a_pin_that_failed_does_not_hide_the_one_before(world: World) -> None:
+    """A refused second pin leaves the first one behind for ever."""
+    run = prepared(world)
+    run.once(acts.pin(run, "pin:original", "blue"))
+    run._note("done", "grow:1", {"value": {"capacity": 4}})
+    run = world.later()
+    world.cloud.switches.fail["compute.set_floor"] = "denied"
+    with pytest.raises(TurnBack):
+        run.once(acts.pin(run, "pin:original:1", "blue"))
+    world.cloud.switches.fail.clear()
+    run._visited.add("pin:original:1")
+    run.once(acts.unpin(run, "unpin", "blue", 0))
+    assert floor_of(world) == 0
+
+
+def test_a_pin_whose_reply_was_lost_is_given_back_too(world: World) -> None:
+    """A floor stays for ever because nobody heard that it was set."""
+    run = prepared(world)
+    world.cloud.switches.lost_reply["compute.set_floor"] = True
+    with pytest.raises(Dies):
+        run.once(Act("pin:original", "set", lambda intent: _sets_and_dies(world), lambda: PINNED))
+    world.cloud.switches.lost_reply.clear()
+    world.passes(6)
+    again = world.later()
+    again.once(acts.unpin(again, "unpin", "blue", 0))
+    assert floor_of(world) == 0
+
+
+PINNED = {"slot": "blue", "floor": 2, "found": 0}
+
+
+def _sets_and_dies(world: World) -> None:
+    with suppress(Transient):
+        world.provider.compute.set_floor(SHOP, "blue", 2, "t-pin")
+    raise Dies
 
 
 def test_what_is_the_users_is_parked_and_what_is_ours_deleted(tmp_path: Any) -> None:
@@ -326,6 +488,33 @@ def test_the_card_is_written_before_it_is_needed_and_says_all(world: World) -> N
     run.once(acts.write_card(run, "promote", valid_for_s=60.0))
     later = world.cards.read("shop")
     assert later is not None and later.valid_until == world.clock.now() + 60.0
+    assert later.written_at == card.written_at and later.was_healthy is True
+    run.once(acts.write_card(run, "card:closed", closed="retired"))
+    last = world.cards.read("shop")
+    assert last is not None and (last.valid_until, last.closed) == (later.valid_until, "retired")
+
+
+def test_a_card_follows_what_is_needed_now(world: World) -> None:
+    """At night traffic for five hosts is put back onto the two that there were in the evening."""
+    run = prepared(world)
+    run.once(acts.write_card(run))
+    run._note("done", "grow:1", {"value": {"capacity": 5}})
+    run = world.later()
+    run.once(acts.write_card(run, "card:1"))
+    card = world.cards.read("shop")
+    assert card is not None and card.capacity == 5
+    latest = acts.latest_card(run)
+    assert latest == card
+
+
+def test_only_cards_are_taken_for_the_latest_card(world: World) -> None:
+    """The way back is made of something that some other step returned."""
+    run = prepared(world)
+    assert acts.latest_card(run) is None
+    run.once(acts.write_card(run))
+    run.once(create(lambda intent: {"weights": {"blue": 100, "green": 0}}, "swap"))
+    card = acts.latest_card(run)
+    assert card is not None and card.rollout == ROLLOUT
 
 
 def test_changes_since_the_plan_are_named(world: World) -> None:

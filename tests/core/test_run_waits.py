@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from healthchecks.base import Subject, Verdict
-from providers.base import Slot
+from providers.base import Instance, Slot
 from rollout.flow import NotYet, TurnBack
-from rollout.observer import Fact
+from rollout.observer import Fact, Sights
 from rollout.plan import CheckSpec, Gate
 from rollout.run import LOOK_S, Run
 from tests.core.scene import ROLLOUT, RULE, World, a_plan
@@ -93,6 +93,31 @@ def test_a_failed_fact_turns_back_at_once(world: World) -> None:
     world.mirror_stands("base-3")
     with pytest.raises(TurnBack, match="not the planned image"):
         world.run().until("running", Fact("running", "green", 2, "base-2"), deadline="observed")
+
+
+@pytest.mark.parametrize("own_fault", [True, False])
+def test_an_image_is_blamed_only_for_what_its_own_code_did(
+    world: World, monkeypatch: pytest.MonkeyPatch, own_fault: bool
+) -> None:
+    """An image is denied to the whole fleet because a zone had no capacity, or one that crashes is tried again."""
+    hosts = [
+        Instance("a", "green", "running", "base-2", "a:80"),
+        Instance("b", "green", "failed", "base-2", "b:80", "it ended", own_fault=own_fault),
+    ]
+    monkeypatch.setattr(Sights, "instances", lambda self, service, slot: hosts)
+    with pytest.raises(TurnBack, match="b failed: it ended") as turn:
+        world.run().until("running", Fact("running", "green", 2, "base-2"), deadline="observed")
+    assert turn.value.deny is own_fault
+    record = world.journal.record("running")
+    assert record is not None and record.data["deny"] is own_fault
+
+
+def test_a_mirror_of_another_image_blames_nobody(world: World) -> None:
+    """A good image is denied because the platform launched something else."""
+    world.mirror_stands("base-3")
+    with pytest.raises(TurnBack) as turn:
+        world.run().until("running", Fact("running", "green", 2, "base-2"), deadline="observed")
+    assert turn.value.deny is False
 
 
 def test_going_on_without_is_said(world: World) -> None:
@@ -183,6 +208,24 @@ def test_not_knowing_fails_the_gate_and_denies_nothing(tmp_path: Path) -> None:
     world = gating(tmp_path, Asking(http="unknown"))
     results = [look(world, 5.0) for _ in range(6)]
     assert results[-1].startswith("turn back: proof: unknown for 25 s") and "deny" not in results[-1]
+    record = world.journal.record("proof")
+    assert record is not None and record.data["deny"] is False
+
+
+def test_a_check_that_failed_is_to_blame_even_beside_one_that_could_not_tell(tmp_path: Path) -> None:
+    """A patch that breaks the service is tried again tomorrow, because a metric was missing as well."""
+    world = gating(tmp_path, Asking(http="fail", http_original="pass", metrics="unknown"), "http", "metrics")
+    look(world)
+    assert look(world).startswith("turn back and deny")
+
+
+def test_a_failure_on_both_sides_denies_nothing_at_the_deadline(tmp_path: Path) -> None:
+    """A storm that lasts an hour takes every patch of the night from the whole fleet."""
+    world = gating(tmp_path, Asking(http="fail"), deadline_s=10.0)
+    results = [look(world) for _ in range(7)]
+    assert results[-1].startswith("turn back: proof: not passed") and world.store.denials("shop") == {}
+    record = world.journal.record("proof")
+    assert record is not None and record.data["deny"] is False
 
 
 def test_trouble_on_both_sides_holds(tmp_path: Path) -> None:
@@ -191,7 +234,7 @@ def test_trouble_on_both_sides_holds(tmp_path: Path) -> None:
     world = gating(tmp_path, asking)
     assert all(look(world).startswith("wait proof: ambient") for _ in range(10))
     assert ("http", "blue", "original") in asking.asked and ("http", "green", "replacement") in asking.asked
-    world.passes(60)
+    assert all(look(world).startswith("wait proof: ambient") for _ in range(20))
     last = look(world)
     assert last.startswith("turn back: proof: not passed within 60 s") and "deny" not in last
 
@@ -229,6 +272,8 @@ def test_a_pause_restarts_the_soak(tmp_path: Path) -> None:
     world = gating(tmp_path, Asking())
     look(world)
     assert look(world, 60 * 0.5).startswith("wait proof: pass; 1 of 2 passes, 0 of 2 s")
+    assert look(world, 600).startswith("wait proof: pass; 1 of 2 passes, 0 of 2 s")
+    assert look(world) == "passed"
 
 
 def test_only_changed_verdicts_are_journalled(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_only_open_rollouts_whose_time_has_come_are_due(store: Store) -> None:
     opened(store, "cart-1", "cart")
     assert {row.id for row in store.due(100.0)} == {"shop-1", "cart-1"}
     epoch = store.take_lease("shop", ME, 100.0)
-    store.release_lease("shop", epoch, 150.0)
+    store.release_lease("shop-1", epoch, 150.0)
     assert [row.id for row in store.due(149.0)] == ["cart-1"]
     put(store, epoch, "closed", "retired")
     assert [row.id for row in store.due(NEVER)] == ["cart-1"]
@@ -212,8 +212,9 @@ def test_a_stale_controller_is_told_before_it_repeats_a_write(store: Store) -> N
     stale = store.take_lease("shop", ME, 100.0)
     store.raise_if_stale("shop-1", stale)
     store.take_lease("shop", RIVAL, 200.0)
-    with pytest.raises(Fenced):
+    with pytest.raises(Fenced, match="epoch 1 is stale, 2 is current"):
         store.raise_if_stale("shop-1", stale)
+    assert store.rollout("shop-1").head_seq == 1
 
 
 def test_after_a_decision_nobody_waits_for_a_lease(store: Store) -> None:
@@ -429,11 +430,23 @@ def test_a_released_lease_is_free_and_says_when_it_is_due(store: Store) -> None:
     """The next process waits ten seconds for nobody, or a finished wait is never looked at."""
     opened(store)
     epoch = store.take_lease("shop", ME, 100.0)
-    store.release_lease("shop", epoch, 130.0)
+    store.release_lease("shop-1", epoch, 130.0)
     assert store.lease("shop") is None and store.rollout("shop-1").due_at == 130.0
     epoch = store.take_lease("shop", RIVAL, 101.0)
-    store.release_lease("shop", epoch)
+    store.release_lease("shop-1", epoch)
     assert store.rollout("shop-1").due_at == NEVER
+
+
+def test_a_job_that_ends_changes_no_other_rollouts_time(store: Store) -> None:
+    """A rollout that was opened a moment ago waits for ever, because the one before it had just ended."""
+    opened(store)
+    opened(store, "cart-1", "cart")
+    epoch = store.take_lease("shop", ME, 100.0)
+    put(store, epoch, "closed", "retired", outcome="promoted")
+    opened(store, "shop-2")
+    store.release_lease("shop-1", epoch)
+    assert (store.rollout("shop-2").due_at, store.rollout("cart-1").due_at) == (100.0, 100.0)
+    assert store.lease("shop") is None
 
 
 def test_a_stale_release_takes_nobodys_lease_away(store: Store) -> None:
@@ -441,7 +454,7 @@ def test_a_stale_release_takes_nobodys_lease_away(store: Store) -> None:
     opened(store)
     stale = store.take_lease("shop", ME, 100.0)
     store.take_lease("shop", RIVAL, 200.0)
-    store.release_lease("shop", stale, 999.0)
+    store.release_lease("shop-1", stale, 999.0)
     found = store.lease("shop")
     assert found is not None and found[0] == RIVAL
     assert store.rollout("shop-1").due_at == 100.0

@@ -45,6 +45,8 @@ DATA: dict[str, dict[str, Any]] = {
     "done": {"value": {"weights": {"blue": 90, "green": 10}}},
     "failed": {"reason": "no"},
     "ended": {"outcome": "failed", "reason": "late"},
+    "troubled": {"reason": "Throttled: slow down"},
+    "recovered": {},
     "verdict_changed": {"check": "http", "answer": "fail", "summary": "503"},
     "roll_back_decided": {"kind": "abort", "actor": "oncall", "reason": "slow", "readiness": "2 of 2"},
     "warm_ended": {"by": "me"},
@@ -98,6 +100,11 @@ def test_every_phase_is_told(phase: str) -> None:
         (entry("ended", "observed:1:10", outcome="met", seen="x"), None),
         (entry("ended", "back:gone", outcome="gave_up", seen="1 left"), "back:gone: went on without it (1 left)"),
         (entry("ended", "approval", outcome="approved", by="boss"), None),
+        (
+            entry("troubled", "between steps", reason="Throttled: slow down"),
+            "trouble: Throttled: slow down; trying again",
+        ),
+        (entry("recovered", "between steps"), "recovered"),
         (
             entry("roll_back_decided", kind="rollback", actor="oncall", reason="slow", readiness="2 of 2"),
             "turning back, as oncall asked: slow",
@@ -274,7 +281,12 @@ def test_the_latest_ledger_is_found() -> None:
         ("halted", False, "rollout status shop-1, then rollout resume shop-1 or rollout rollback shop"),
         ("promoted", False, None),
         ("promoted", True, None),
-        ("rolled_back", True, None),
+        ("rolled_back", False, "rollout resume shop-1"),
+        (
+            "rolled_back",
+            True,
+            "rollout journal show shop-1 has the evidence; then rollout start shop --image REF",
+        ),
         ("aborted", True, None),
     ],
 )

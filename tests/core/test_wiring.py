@@ -26,7 +26,7 @@ def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
     """A mistake in a service's options stops the status of all others."""
     (tmp_path / "fleet.yaml").write_text("version: 1\nservices: [this is wrong\n")
     made = Installation(tmp_path / "fleet.yaml")
-    assert made.store.rollouts() == [] and made.cards.all() == []
+    assert made.store.rollouts() == [] and made.cards.all() == ([], [])
     with pytest.raises(Exception, match=r"fleet\.yaml"):
         made.service("shop")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -263,7 +265,7 @@ def test_time_out_leaves_it_running(fleet: Fleet) -> None:
 
 
 def test_approval(fleet: Fleet) -> None:
-    """Traffic would move before a second person said yes, or the word would never be heard."""
+    """Traffic would move before a second person said yes, one person would say it twice, or nobody would hear it."""
     fleet.change(approval="required")
     done = start(fleet, "--image", "base-2", "--timeout", "6")
     rollout = fleet.status()["id"]
@@ -273,7 +275,13 @@ def test_approval(fleet: Fleet) -> None:
     own = fleet.rollout("approve", rollout)
     assert own.code == 2, own
     assert "somebody else has to approve it" in own.err
-    assert fleet.begin("approve", rollout, LOGNAME="another").wait().code == 0
+    disguised = fleet.begin("approve", rollout, LOGNAME="another", USER="another").wait()
+    assert disguised.code == 2, disguised
+    assert "somebody else has to approve it" in disguised.err
+    assert not fleet.reached("approved")
+    with closing(sqlite3.connect(fleet.state / "rollout.db", timeout=10)) as db, db:
+        db.execute("UPDATE rollouts SET actor = 'another@host'")  # as if somebody else had started it
+    assert fleet.rollout("approve", rollout).code == 0
     assert fleet.rollout("resume", rollout).code == 0
     assert fleet.weights == {"blue": 0, "green": 100}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +117,35 @@ def test_a_cut_closes_what_is_in_flight_on_that_slot_only(kit: Kit) -> None:
     counters = kit.client.state()["counters"]["blue"]
     assert (counters["in_flight"], counters["cut"], counters["failed"]) == (0, 1, 0)
     assert kit.ask().status == 200
+
+
+def test_a_write_that_was_given_up_never_lands(kit: Kit) -> None:
+    """Else a balancer that was frozen moves traffic forward again, after everybody was told that it is back."""
+    before = kit.client.state()
+    worker = kit.pid("worker")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        for act in (_swap, _empty, _cut):
+            with pytest.raises(Unreachable) as lost:
+                act(BalancerClient(kit.directory, 0.2))
+            assert lost.value.may_have_applied
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    log = kit.directory / "balancer.log"
+    wait_until(lambda: log.read_text().count("came too late") == 3, "all three were read")
+    assert (kit.client.state()["revision"], kit.pid("worker")) == (before["revision"], worker)
+
+
+def _swap(client: BalancerClient) -> None:
+    client.set_weights(GREEN, expected_revision=None, token="late")
+
+
+def _empty(client: BalancerClient) -> None:
+    client.set_targets("green", [], expected_revision=None, token="late")
+
+
+def _cut(client: BalancerClient) -> None:
+    client.cut("blue")
 
 
 def test_nobody_there_is_said_and_was_not_carried_out(tmp_path: Path) -> None:

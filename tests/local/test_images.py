@@ -164,13 +164,15 @@ def test_the_manifest_is_written_when_all_the_rest_is_on_disk(fleet: Fleet, monk
     really = os.fsync
 
     def sync(descriptor: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         really(descriptor)
 
     monkeypatch.setattr(os, "fsync", sync)
     folder = _builds(fleet).build(ImageFolder(fleet.images).load("base-1"))
     here = [path.partition(".build-")[2].partition("/")[2] for path in synced]
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and _real(path, folder)}
+    files = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and _real(path, folder)
+    }
     assert files - {"image.json"} <= set(here[: here.index("image.json.tmp")])
     assert synced[-1] == str(fleet.root / "images")
 
@@ -180,7 +182,9 @@ def _real(path: Path, root: Path) -> bool:
     return not any(each.is_symlink() for each in (path, *path.parents) if each.is_relative_to(root))
 
 
-@pytest.mark.parametrize("text", ["sha256:../../../../tmp/evil", "sha256:", "sha256:" + "A" * 64, f"sha256:{'0' * 64}\n"])
+@pytest.mark.parametrize(
+    "text", ["sha256:../../../../tmp/evil", "sha256:", "sha256:" + "A" * 64, f"sha256:{'0' * 64}\n"]
+)
 def test_a_digest_is_no_path(fleet: Fleet, text: str) -> None:
     """Otherwise whoever names an image decides which program is started."""
     with pytest.raises(Invalid, match="64 digits of 0-9 and a-f"):

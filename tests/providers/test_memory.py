@@ -227,6 +227,7 @@ def test_an_image_that_does_not_start(world: World) -> None:
     world.mirror(world.behaves(starts=False))
     failed = [i for i in world.compute.observe([world.shop])["shop"] if i.slot == "green"]
     assert {(i.state, i.reason) for i in failed} == {("failed", "odd: exited with status 1 while starting")}
+    assert all(i.own_fault for i in failed), "or a bad image is tried again on every service"
     assert world.targets("green").unhealthy == 3
 
 
@@ -289,6 +290,7 @@ def test_launches_stall_and_resume(world: World) -> None:
     world.mirror()
     stalled = [i for i in world.compute.observe([world.shop])["shop"] if i.state == "starting"]
     assert len(stalled) == 2 and all("InsufficientInstanceCapacity" in i.reason for i in stalled)
+    assert not any(i.own_fault for i in stalled)
     world.cloud.switches.launch_limit.clear()
     world.passes(60)
     assert world.targets("green").healthy == 3

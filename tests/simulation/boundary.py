@@ -146,8 +146,8 @@ class Cards(CardFolder):
     def read(self, service: str) -> Card | None:
         return self.kept.get(service)
 
-    def all(self) -> list[Card]:
-        return list(self.kept.values())
+    def all(self) -> tuple[list[Card], list[str]]:
+        return list(self.kept.values()), []
 
 
 def means_of(world: World, process: Process) -> Means:

@@ -52,7 +52,8 @@ class BalancerClient:
     """Talks to the balancer of one folder; a connection for each call.
 
     timeout_s is for all calls together, counted from here on: make another client for what may take longer. A
-    balancer that was frozen meanwhile carries nothing out afterwards. All calls raise Unreachable and Refused; writes raise Conflict.
+    balancer that was frozen meanwhile carries nothing out afterwards. All calls raise Unreachable and Refused;
+    writes raise Conflict.
     """
 
     def __init__(self, directory: Path | str, timeout_s: float = 5.0) -> None:

@@ -34,6 +34,11 @@ class SlotCounters:
         self.responses[CLASSES[min(max(status // 100, 1), 5) - 1]] += 1
         self.latency_ms_sum += seconds * 1000
 
+    def broke_off(self, status: int) -> None:
+        """What `answered` had counted was no whole answer: it failed."""
+        self.responses[CLASSES[min(max(status // 100, 1), 5) - 1]] -= 1
+        self.failed += 1
+
     def lost(self) -> None:
         """The target's fault, before any answer."""
         self.requests += 1

@@ -143,7 +143,7 @@ class Proxy:
                 await _pass_on(answer.source, response)
             await response.write_eof()
         except BrokenOff:
-            counters.failed += 1
+            counters.broke_off(answer.status)
             # The client must see that this is not the whole answer.
             reset(request.transport)
             raise ConnectionResetError("the target broke off its answer") from None
