@@ -46,7 +46,9 @@ def original_can_serve(plan: Plan, journal: Journal, provider: Provider) -> Read
     except (ProviderError, KeyError) as error:
         return _if_seen_healthy(plan, captured, f"the balancer cannot be read ({error})", None)
     original, replacement = (_side(reading.targets[slot]) for slot in (plan.original, plan.replacement))
-    capacity = capacity_needed(plan, journal)
+    # Hosts that the original is still launching are no reason to stay: what it had when it served alone is enough.
+    registered = reading.targets[plan.original].total
+    capacity = min(capacity_needed(plan, journal), max(plan.capacity, registered))
     go, why = may_serve(original, replacement, capacity, was_healthy=was_healthy(captured, plan))
     return Readiness(go, f"{plan.original}: {why}", weights)
 

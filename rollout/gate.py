@@ -116,7 +116,7 @@ def _observe(rule: GateRule, state: GateState, finding: Finding, now: float) -> 
         nobody_drove_s = gap if gap >= rule.deadline_s else 0.0
         discarded_s = state.discarded_s + state.observed_s + (gap - nobody_drove_s)
         looked = replace(looked, lost_s=state.lost_s + nobody_drove_s, discarded_s=discarded_s)
-    elif finding == "unknown":
+    elif finding in ("unknown", "ambient"):
         looked = replace(looked, discarded_s=state.discarded_s + state.observed_s)
     if finding == "pass":
         close_together = gap is not None and 0 <= gap <= 2 * rule.interval_s and state.passes > 0
