@@ -206,7 +206,8 @@ class Counters:
     """What the balancer saw of one side since `Reading.counters_id` began.
 
     `requests` are those that have ended, or those that have arrived. `failed` are the ones that the balancer itself
-    had to answer for (refused, reset, timed out, broken off): they are in `requests`, not in `responses`. `in_flight` are requests and connections that are on the side now.
+    had to answer for (refused, reset, timed out, broken off): they are in `requests`, not in `responses`. `in_flight`
+    are requests and connections that are on the side now.
     """
 
     requests: int = 0
