@@ -13,6 +13,7 @@ from rollout.demo.load import Load, Tally
 from rollout.demo.stage import SERVICE, Stage, set_up
 from rollout.render import Screen, advisories_line, ledger_row
 from rollout.store import Store
+from rollout.telling import shares
 
 
 class Unexpected(Exception):
@@ -21,7 +22,7 @@ class Unexpected(Exception):
 
 @dataclass
 class Acts:
-    """What was shown. `patient` are the acts in which no request may fail."""
+    """What was shown. `fixed` holds what the promoted patches fixed, and is fixed still when the demo ends."""
 
     rollouts: list[dict[str, Any]] = field(default_factory=list)
     fixed: set[str] = field(default_factory=set)
@@ -61,7 +62,6 @@ class Play:
     def good(self, number: str, title: str, image: str, *more: str) -> None:
         """A rollout that is promoted without a failed request."""
         self.act(number, title)
-        # After act 2 the rollout before this one is still warm; giving that way back up is said, never assumed.
         code, summary = self.stage.rollout("start", SERVICE, "--image", image, *more)
         self.record(summary)
         self.expect(code == exits.DONE, f"act {number}: {image} is promoted (exit {code})")
@@ -78,16 +78,20 @@ class Play:
         self.expect(summary["reason"].startswith(where), f"act {number}: caught at {where} ({summary['reason']})")
         tally = self.served(number, on_bad_patch=live)
         self.expect(live or tally.failed == 0, f"act {number}: no request fails ({dict(tally.failures)})")
+        self.expect(live == (len(tally.served) == 2), f"act {number}: answered by {sorted(tally.served)}")
 
     def put_back(self, number: str, title: str) -> None:
         self.act(number, title)
         code, answer = self.stage.rollout("rollback", SERVICE, "--reason", "checkout looks odd")
         self.acts.rollback = answer
         self.expect(code == exits.DONE, f"act {number}: traffic is put back (exit {code})")
-        self.screen.say(f"    traffic {answer['traffic']} after {answer['seconds']} s, read back for T included")
+        self.screen.say(f"    traffic: {shares(answer['traffic'])}, after {answer['seconds']} s with the reading back")
         code, summary = self.stage.rollout("resume", answer["id"])
         self.expect(summary["outcome"] == "rolled_back", f"act {number}: the rest is given up")
         self.acts.rollouts[-1] = summary
+        came_back = {found["id"] for found in summary["advisories"]["fixed"]}
+        self.acts.fixed -= came_back
+        self.screen.say(f"    with the old side {len(came_back)} advisories came back: {', '.join(sorted(came_back))}")
         tally = self.served(number)
         self.expect(tally.failed == 0, f"act {number}: no request fails ({dict(tally.failures)})")
 
@@ -98,8 +102,11 @@ class Play:
         if not ledger:
             return
         self.screen.say(f"    security: {advisories_line(ledger)}")
+        if summary["outcome"] == "promoted":
+            self.acts.fixed.update(found["id"] for found in ledger["fixed"])
+        self.acts.remaining.update(found["id"] for found in ledger["remaining"])
+        self.acts.introduced.update(found["id"] for found in ledger["introduced"])
         for part in ("fixed", "remaining", "introduced"):
-            getattr(self.acts, part).update(found["id"] for found in ledger[part])
             for found in ledger[part][:3]:
                 advisory, packages, versions, what = ledger_row(found)
                 self.screen.say(f"      {part:10} {advisory}  {packages} {versions}  {what}")
@@ -184,6 +191,7 @@ def _text(result: dict[str, Any]) -> str:
         f"served    {result['requests']} requests in {result['seconds']} s",
         f"failed    {result['failed']}, and {result['failed_on_bad_patch']} on the patch that only traffic could break",
         f"fixed     {len(result['advisories_fixed'])} advisories: {', '.join(result['advisories_fixed'])}",
+        f"came in   {', '.join(result['advisories_introduced'])}: with patches that were refused",
         f"traffic   {swaps}, from journalled intent to journalled result",
         f"journal   rollout journal show {SERVICE} --config {result['fleet']}",
     ]
