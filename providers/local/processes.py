@@ -27,6 +27,7 @@ from providers.local.records import Record, Records
 INSTANCE, SERVICE = "ROLLOUT_INSTANCE", "ROLLOUT_SERVICE"
 POLL_S = 0.02
 KILL_S = 5.0
+DYING_S = 0.2
 SAID_CHARS = 600
 EXITED_AT_ONCE = "exited at once"
 # How programs say that somebody else was faster: the number was free when it was chosen.
@@ -174,9 +175,13 @@ class Processes:
         variables = process.environ()
         return variables.get(INSTANCE) if variables.get(SERVICE) == self._tag else None
 
-    def _reap(self, record: Record) -> None:
+    def _reap(self, record: Record, wait_s: float = 0.0) -> None:
         child = self._children.get(record.id)
-        if child is not None and child.poll() is not None:
+        if child is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(wait_s)
+        if child.returncode is not None:
             del self._children[record.id]
             if (self._records.folder / f"{record.id}.json").exists():
                 self._records.set_exit(record, child.returncode)
@@ -185,7 +190,7 @@ class Processes:
         """Why an instance is no more, and whether that is its own fault: neither killed nor kept from its port."""
         if record.problem and record.problem != EXITED_AT_ONCE:
             return record.problem, False
-        self._reap(record)  # it may have ended only after the first look
+        self._reap(record, DYING_S)  # a dying process shows nothing any more a moment before it can be reaped
         code, output = self._records.exit_code(record), self._records.output(record)
         if code is None:
             how = "its process is gone (nobody saw how it ended)"
