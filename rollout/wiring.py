@@ -78,7 +78,7 @@ class Installation:
             from rollout.settings import nearest
 
             near = nearest(name, self.fleet.services)
-            hint = f"; did you mean {near}?" if near else ""
+            hint = f"; did you mean {near}?" if near else "."
             known = ", ".join(sorted(self.fleet.services))
             raise UnknownService(f"{self.fleet_file} has no service {name!r}{hint} Known: {known}")
         return self.fleet.services[name]

@@ -131,10 +131,12 @@ def _end_warm(installation: Installation, service: str, wanted: bool, screen: Sc
     _follow(installation, row, screen, None, to_end=True, go_on=True)
 
 
-def _listener(screen: Screen) -> Any:
+def _listener(installation: Installation, service: str, screen: Screen) -> Any:
     from rollout.engine.local import Listener
+    from rollout.log import job_log
 
-    return Listener(screen.entry, screen.wait, screen.elsewhere)
+    note_job = job_log(installation.state_dir, installation.clock, service)
+    return Listener(screen.entry, screen.wait, screen.elsewhere, note_job)
 
 
 def _follow(
@@ -158,7 +160,8 @@ def _follow(
 
     for merged in control.merge_spool(installation):
         screen.say(merged)
-    follower = follow.Follower(installation, row.id, _listener(screen), screen.say, this_person(), timeout)
+    listener = _listener(installation, row.service, screen)
+    follower = follow.Follower(installation, row.id, listener, screen.say, this_person(), timeout)
     try:
         now, code = follower.until(finished or (follow.is_closed if to_end else follow.finish_line(row)))
     except StoreError as error:

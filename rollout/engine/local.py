@@ -19,11 +19,12 @@ TICK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told while a rollout is driven: each new journal entry, each look at a wait, and who else drives."""
+    """Who is told while a rollout is driven: each new entry, each look at a wait, who else drives, each job's end."""
 
     entry: Callable[[Entry], None] = lambda entry: None
     wait: Callable[[Wait], None] = lambda wait: None
     elsewhere: Callable[[Holder], None] = lambda holder: None
+    job: Callable[[Job], None] = lambda job: None
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Job:
     advanced: Advanced | None = None
     error: BaseException | None = None
     epoch: int | None = None
+    seconds: float = 0.0
     done: threading.Event = field(default_factory=threading.Event)
 
     def begin(self) -> None:
@@ -43,11 +45,13 @@ class Job:
         threading.Thread(target=self._beat, daemon=True, name=f"heartbeat {self.rollout}").start()
 
     def _work(self) -> None:
+        began = self.means.clock.now()
         try:
             self.advanced = advance(self.rollout, self.means, self.holder, on_lease=self._leased)
         except BaseException as error:
             self.error = error
         finally:
+            self.seconds = self.means.clock.now() - began
             self.done.set()
 
     def _leased(self, epoch: int) -> None:
@@ -86,6 +90,7 @@ class Driver:
         """Begin or end a job if one is due, tell what is new, and return how the rollout stands."""
         if self._job and self._job.done.is_set():
             job, self._job = self._job, None
+            self._listener.job(job)
             if job.error and not isinstance(job.error, LeaseHeld):
                 raise job.error
         row = self.look()
