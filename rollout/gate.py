@@ -6,7 +6,8 @@ A look at a gate is one of four findings:
   ambient   a check fails on both sides about alike: the trouble is not the patch's; hold and tell
   unknown   a check could not tell: blocks, and past its limit fails
 A gate passes after `passes` passing looks in a row and `soak_s` of observed time. Only time between two looks
-that passed and lie close together was observed: a gap above two intervals starts the soak again.
+that passed and lie close together was observed: a gap above two intervals (and the time that the checks themselves
+took) starts the soak again.
 """
 
 from __future__ import annotations
@@ -89,10 +90,10 @@ def finding_of(asked: Sequence[Asked]) -> Finding:
 
 
 def judge(
-    rule: GateRule, state: GateState, finding: Finding, started_at: float, now: float
+    rule: GateRule, state: GateState, finding: Finding, started_at: float, now: float, took_s: float = 0.0
 ) -> tuple[GateState, Outcome, str]:
-    """The next state, whether the gate is decided, and why in words."""
-    after = _observe(rule, state, finding, now)
+    """The next state, whether the gate is decided, and why in words. `took_s` is how long this look has taken."""
+    after = _observe(rule, state, finding, now, took_s)
     if after.failures >= rule.failures:
         return after, "failed", f"failed {after.failures} times in a row"
     unknown_s = now - after.unknown_since if after.unknown_since is not None else 0.0
@@ -109,17 +110,18 @@ def judge(
     )
 
 
-def _observe(rule: GateRule, state: GateState, finding: Finding, now: float) -> GateState:
+def _observe(rule: GateRule, state: GateState, finding: Finding, now: float, took_s: float) -> GateState:
+    together_s = 2 * rule.interval_s + took_s  # slow checks are no gap: somebody was looking all the while
     gap = now - state.looked_at if state.looked_at is not None else None
     looked = replace(state, looked_at=now)
-    if gap is not None and gap > 2 * rule.interval_s:
+    if gap is not None and gap > together_s:
         nobody_drove_s = gap if gap >= rule.deadline_s else 0.0
         discarded_s = state.discarded_s + state.observed_s + (gap - nobody_drove_s)
         looked = replace(looked, lost_s=state.lost_s + nobody_drove_s, discarded_s=discarded_s)
     elif finding in ("unknown", "ambient"):
         looked = replace(looked, discarded_s=state.discarded_s + state.observed_s)
     if finding == "pass":
-        close_together = gap is not None and 0 <= gap <= 2 * rule.interval_s and state.passes > 0
+        close_together = gap is not None and 0 <= gap <= together_s and state.passes > 0
         return replace(
             looked,
             passes=state.passes + 1 if close_together or gap is None else 1,

@@ -220,12 +220,13 @@ class Run:
         wait = self._wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
         stored = wait.state.get("since")
         began = Reading.from_json(stored) if stored else traffic_now(self.means, self.service)
+        asked_at = self.clock.now()
         look = look_at(self.means, self.plan, checks, on, began, self.need)
         self._heed_route(look.route)
         self._journal_changes(wait, look)
         now = self.clock.now()
         before = GateState.from_json(wait.state["judged"])
-        judged, outcome, why = judge(rule, before, finding_of(look.asked), wait.started_at, now)
+        judged, outcome, why = judge(rule, before, finding_of(look.asked), wait.started_at, now, now - asked_at)
         if outcome == "passed":
             self._end(step, "passed", why=why, verdicts=look.evidence)
             return

@@ -390,3 +390,14 @@ def test_a_gate_goes_on_from_what_was_stored(rule: GateRule, looks: list[tuple[F
         if outcome != "open":
             break
     assert (state, outcome) == play(rule, looks)[:2]
+
+
+def test_checks_that_take_longer_than_the_interval_are_no_gap() -> None:
+    """A gate whose checks are slow could never be passed, and every good patch is rolled back."""
+    rule = GateRule(passes=3, interval_s=1.0, deadline_s=100.0, soak_s=6.0)
+    state, outcome, now = GateState(), "open", 0.0
+    while outcome == "open":
+        now += 1.0 + 4.0
+        state, outcome, _ = judge(rule, state, "pass", 0.0, now, took_s=4.0)
+    assert (outcome, now) == ("passed", 15.0)
+    assert judge(rule, GateState(passes=2, observed_s=5.0, looked_at=0.0), "pass", 0.0, 9.0, took_s=4.0)[0].passes == 1

@@ -78,7 +78,7 @@ def test_start_killed_at_every_point_ends_promoted(tmp_path: Path, kinds: str) -
         fleet.up()
         with fleet.load(pause_s=0.03) as load:
             kills, end = kill_at_every_point(fleet, kinds, *START)
-        assert end["code"] == 0, end
+        assert end["code"] == 0, end["out"].splitlines()[-1:]
         assert json.loads(end["out"].splitlines()[-1])["outcome"] == "promoted"
         assert len(kills) >= 40
         assert_told_truly(kills)
@@ -93,7 +93,7 @@ def test_retire_killed_at_every_point_gives_the_original_up_once(tmp_path: Path)
         fleet.promoted()
         with fleet.load(pause_s=0.03) as load:
             kills, end = kill_at_every_point(fleet, EVERY, "resume", SERVICE, "--json")
-        assert end["code"] == 0, end
+        assert end["code"] == 0, end["out"].splitlines()[-1:]
         assert len(kills) >= 80
         assert_told_truly(kills)
         assert_once_each(fleet)
@@ -108,7 +108,7 @@ def test_rollback_killed_at_every_point_ends_on_the_original(tmp_path: Path) -> 
         fleet.promoted()
         with fleet.load(pause_s=0.03) as load:
             kills, end = kill_at_every_point(fleet, EVERY, "rollback", SERVICE, "--json")
-            assert end["code"] == 0, end
+            assert end["code"] == 0, end["out"].splitlines()[-1:]
             assert fleet.weights == {"blue": 100, "green": 0}
             rest, end = kill_at_every_point(fleet, EVERY, "resume", SERVICE, "--json")
         kills += rest
