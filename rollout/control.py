@@ -202,7 +202,11 @@ def merge_spool(installation: Installation) -> list[str]:
             continue  # of another store; it stays for whoever has that one
         journal = Journal(installation.store.entries(row.id))
         if not journal.decision and not journal.closed and can_turn_back(journal.phase):
-            _write(installation, row, "roll_back_decided", {**data, "spooled": True}, "running")
+            now, decided = installation.clock.now(), {**data, "spooled": True}
+            try:
+                installation.store.decide(row.id, journal.head, "roll_back_decided", decided, now, outcome="running")
+            except HeadMoved:
+                continue  # the phase that was judged may be over: judged anew by the next command
         path.unlink()
         merged.append(f"{row.id}: merged the rollback that {data['actor']} decided while the store could not be used")
     return merged

@@ -120,8 +120,8 @@ class Run:
             value = attempts(self._attempt, act)
         except (Transient, Conflict) as error:
             reason = f"{act.step}: {type(error).__name__}: {error}"
-            if self.trouble_s(act.step, reason) > self.deadline_s():
-                stuck_s = self.trouble_s(act.step, reason)
+            stuck_s = self.trouble_s(act.step, reason)
+            if stuck_s > self.deadline_s():
                 raise self._fail("failed", act.step, f"{reason}; given up after {stuck_s:.0f} s") from error
             raise NotYet(reason, self.clock.now() + RETRY_S) from error
         except ProviderError as error:

@@ -117,12 +117,15 @@ def _saved_plan(path: Path) -> Any:
 def _end_warm(installation: Installation, service: str, wanted: bool, screen: Screen, key: str | None) -> None:
     """Retire what is warm, if asked for or if its window has ended anyway."""
     from rollout import control, follow
+    from rollout.journal import Journal
+    from rollout.summary import is_way_back_open
 
     rows = installation.store.rollouts(service, open_only=True)
     if not rows or not follow.is_promoted(rows[0]) or (key is not None and rows[0].key == key):
         return
     row = rows[0]
-    over = (live_summary(installation, row)["way_back_until"]) is None
+    journal = Journal(installation.store.entries(row.id))
+    over = not is_way_back_open(row, journal, installation.clock.now())
     if not wanted and not over:
         return
     if not over:

@@ -27,7 +27,7 @@ from rollout.journal import Journal
 from rollout.lease import LEASE_S, Holder, this_process
 from rollout.plan import STORY, Plan, StalePlan, UnsafePlan
 from rollout.rows import Row
-from rollout.store import NEVER, Claimed, Fenced, Store, StoreError
+from rollout.store import NEVER, Claimed, Fenced, HeadMoved, Store, StoreError
 from rollout.wiring import Installation
 from tests.core.scene import FLEET, HOLDER, RIVAL, SHOP
 
@@ -382,6 +382,23 @@ def test_a_spooled_decision_that_came_too_late_changes_nothing(installation: Ins
     before, path = len(installation.store.entries(row.id)), spool(installation, row.id)
     assert len(control.merge_spool(installation)) == 1 and not path.exists()
     assert len(installation.store.entries(row.id)) == before
+
+
+def test_a_spooled_decision_is_judged_anew_when_the_journal_moves(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A way back that closes at that moment is decided over all the same, and the rollout is stuck for good."""
+    row = start(installation).row
+    drive(installation, row.id, lambda row: row.phase == "shifting")
+    path = spool(installation, row.id)
+
+    def moved(*arguments: object, **more: object) -> None:
+        raise HeadMoved("the journal went on")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(installation.store, "decide", moved)
+        assert control.merge_spool(installation) == [] and path.exists()
+    assert len(control.merge_spool(installation)) == 1 and not path.exists()
 
 
 def test_a_decision_of_another_store_waits_for_it(installation: Installation) -> None:
