@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout import exits
-from rollout.commands import keep, look, run
+from rollout.commands import begin, care, guard, keep, look, run, server, tell
 from rollout.commands.options import Config, Stranded, Usage
 from rollout.render import Screen
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (run, look, keep):
+for part in (begin, run, guard, look, tell, server, care, keep):
     app.add_typer(part.commands)
 
 

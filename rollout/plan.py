@@ -11,7 +11,7 @@ from providers.base import SLOTS, Environment, Patch, Route, Service, Slot, othe
 from rollout.gate import GateRule
 from rollout.journal import Journal, canonical
 
-STORY = 1
+STORY = 2
 """The number of the story that this release tells; a plan records the one that it was made for."""
 
 
@@ -90,6 +90,8 @@ class Plan:
     approval: str = "none"
     deadlines: Mapping[str, float] = field(default_factory=lambda: dict(DEADLINES))
     made_at: float = 0.0
+    notice_s: float = 3600.0  # told so long before the way back closes
+    rollback_while_warm: bool = False
     story: int = STORY
 
     @property

@@ -25,6 +25,7 @@ class Row:
     head_seq: int
     head_hash: str
     due_at: float
+    pruned_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,15 @@ class Wait:
     deadline_at: float | None
     due_at: float
     state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Somebody excludes rollouts from a service, until a time or until it is released."""
+
+    service: str
+    actor: str
+    reason: str
+    ref: str
+    at: float
+    until: float | None

@@ -25,4 +25,23 @@ MIGRATIONS = (
         service TEXT NOT NULL, image TEXT NOT NULL, reason TEXT NOT NULL, rollout TEXT NOT NULL, at REAL NOT NULL,
         PRIMARY KEY (service, image));
     """,
+    """
+    ALTER TABLE rollouts ADD COLUMN pruned_at REAL;
+    CREATE TABLE fleet_journal (
+        seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, data TEXT NOT NULL,
+        prev TEXT NOT NULL, hash TEXT NOT NULL);
+    CREATE TABLE holds (
+        service TEXT PRIMARY KEY, actor TEXT NOT NULL, reason TEXT NOT NULL, ref TEXT NOT NULL, at REAL NOT NULL,
+        until REAL);
+    CREATE TABLE servers (
+        name TEXT PRIMARY KEY, holder TEXT NOT NULL, since REAL NOT NULL, seen_at REAL NOT NULL);
+    CREATE TABLE news (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL, service TEXT NOT NULL,
+        rollout TEXT NOT NULL, seq INTEGER NOT NULL, data TEXT NOT NULL);
+    CREATE TABLE deliveries (
+        news INTEGER NOT NULL REFERENCES news ON DELETE CASCADE, target TEXT NOT NULL, state TEXT NOT NULL,
+        tries INTEGER NOT NULL, due_at REAL NOT NULL, error TEXT NOT NULL, PRIMARY KEY (news, target));
+    CREATE INDEX due_deliveries ON deliveries (due_at) WHERE state = 'due';
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    """,
 )

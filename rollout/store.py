@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rollout.database import Database, StoreError
+from rollout.holds import hold_on
 from rollout.journal import GENESIS, Entry, canonical, next_entry
 from rollout.lease import LEASE_S, Holder, is_provably_dead
-from rollout.rows import Row, Wait
-from rollout.schema import MIGRATIONS
+from rollout.news import add_news
+from rollout.presence import present_server
+from rollout.rows import Hold, Row, Wait
 
-
-class StoreError(Exception):
-    """The store cannot be used: missing, unreadable, or written by a newer release."""
+__all__ = ["NEVER", "Claimed", "Fenced", "HeadMoved", "Held", "LeaseHeld", "Store", "StoreError"]
 
 
 class Fenced(BaseException):
@@ -36,6 +35,14 @@ class Claimed(Exception):
         self.rollout = rollout
 
 
+class Held(Exception):
+    """Somebody holds the service: no rollout may begin on it."""
+
+    def __init__(self, hold: Hold) -> None:
+        super().__init__(f"{hold.service} is held by {hold.actor}: {hold.reason or 'no reason given'}")
+        self.hold = hold
+
+
 class LeaseHeld(Exception):
     def __init__(self, service: str, holder: Holder, expires_in_s: float) -> None:
         super().__init__(f"{service} is driven by {holder}; its lease runs out in {expires_in_s:.0f} s")
@@ -47,62 +54,14 @@ class HeadMoved(Exception):
 
 
 class Store:
-    """Opens (and migrates) the store at `path`; `busy_s` is how long to wait for another writer."""
+    """Rollouts, journals, waits, leases and denials in the database at `path`; `busy_s` is as for Database."""
 
     def __init__(self, path: Path | str, *, busy_s: float = 10.0, create: bool = True) -> None:
-        self.path = str(path)
-        self._guard = threading.RLock()
-        if not create and not Path(path).exists():
-            raise StoreError(f"there is no store at {path}")
-        try:
-            self._db = sqlite3.connect(self.path, timeout=busy_s, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._migrate()
-        except sqlite3.Error as error:
-            raise StoreError(f"the store {path} cannot be opened: {error}") from error
+        self.db = Database(path, busy_s=busy_s, create=create)
+        self.path = self.db.path
 
     def close(self) -> None:
-        self._db.close()
-
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"the store {self.path} was written by a newer release (schema {version}, this one knows "
-                f"{len(MIGRATIONS)}): use that release"
-            )
-        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            with self._transaction() as db:
-                if db.execute("PRAGMA user_version").fetchone()[0] < number:
-                    for statement in filter(str.strip, script.split(";")):
-                        db.execute(statement)
-                    db.execute(f"PRAGMA user_version = {number}")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._guard, self._named():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """What SQLite refuses, with the path that it is about."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(f"the store {self.path} cannot be used: {error}") from error
-
-    def _all(self, query: str, *arguments: Any) -> list[Any]:
-        with self._guard, self._named():
-            return self._db.execute(query, arguments).fetchall()
+        self.db.close()
 
     # Rollouts and claims
 
@@ -116,13 +75,14 @@ class Store:
         at: float,
         actor: str,
         reason: str = "",
+        ref: str = "",
         key: str | None = None,
     ) -> Row:
-        """Claim the service and write the first entry; Claimed names the rollout that has the claim.
+        """Claim the service and write the first entry; Claimed names the rollout that has the claim, Held the hold.
 
         The same key again returns the rollout that it opened, whatever became of it.
         """
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             for column, value in (("key", key), ("closed_at", None)):
                 condition = "key = ?" if column == "key" else "closed_at IS ?"
                 found = db.execute(f"SELECT * FROM rollouts WHERE service = ? AND {condition}", (service, value))  # noqa: S608 - two fixed conditions
@@ -131,18 +91,20 @@ class Store:
                     return _row(row)
                 if row:
                     raise Claimed(_row(row))
+            if hold := hold_on(db, service, at):
+                raise Held(hold)
             db.execute("INSERT OR IGNORE INTO services (name) VALUES (?)", (service,))
             (epoch,) = db.execute("SELECT epoch FROM services WHERE name = ?", (service,)).fetchone()
             db.execute(
-                "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'opened', 'running', NULL, 0, ?, ?)",
+                "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'opened', 'running', NULL, 0, ?, ?, NULL)",
                 (rollout, service, key, canonical(plan), plan_hash, actor, reason, at, GENESIS, at),
             )
-            data = {"plan_hash": plan_hash, "actor": actor, "reason": reason}
+            data = {"plan_hash": plan_hash, "actor": actor, "reason": reason, "ref": ref}
             self._append(db, rollout, epoch, "opened", "", data, at)
         return self.rollout(rollout)
 
     def rollout(self, rollout: str) -> Row:
-        found = self._all("SELECT * FROM rollouts WHERE id = ?", rollout)
+        found = self.db.all("SELECT * FROM rollouts WHERE id = ?", rollout)
         if not found:
             raise KeyError(rollout)
         return _row(found[0])
@@ -156,17 +118,17 @@ class Store:
         if open_only:
             where.append("closed_at IS NULL")
         query = f"SELECT * FROM rollouts WHERE {' AND '.join(where)} ORDER BY opened_at DESC, id DESC LIMIT ?"  # noqa: S608 - fixed conditions
-        return [_row(found) for found in self._all(query, *arguments, limit)]
+        return [_row(found) for found in self.db.all(query, *arguments, limit)]
 
     def due(self, now: float) -> list[Row]:
         """Open rollouts whose time has come."""
-        found = self._all("SELECT * FROM rollouts WHERE closed_at IS NULL AND due_at <= ? ORDER BY due_at", now)
+        found = self.db.all("SELECT * FROM rollouts WHERE closed_at IS NULL AND due_at <= ? ORDER BY due_at", now)
         return [_row(row) for row in found]
 
     # The journal
 
     def entries(self, rollout: str, after: int = 0) -> list[Entry]:
-        found = self._all("SELECT * FROM journal WHERE rollout = ? AND seq > ? ORDER BY seq", rollout, after)
+        found = self.db.all("SELECT * FROM journal WHERE rollout = ? AND seq > ? ORDER BY seq", rollout, after)
         return [Entry(r[0], r[1], r[2], r[3], r[4], r[5], json.loads(r[6]), r[7], r[8]) for r in found]
 
     def append(
@@ -186,7 +148,7 @@ class Store:
         `entered` also sets the phase, `closed` ends the claim, `waiting` stores its wait, and what ends a wait
         removes it.
         """
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             self._check_epoch(db, rollout, epoch)
             entry = self._append(db, rollout, epoch, kind, step, data, at, outcome)
             if wait:
@@ -204,7 +166,7 @@ class Store:
         outcome: str | None = None,
     ) -> Entry:
         """Write what overrides whoever drives: raises the epoch; HeadMoved when the journal went on meanwhile."""
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             service, head = db.execute("SELECT service, head_seq FROM rollouts WHERE id = ?", (rollout,)).fetchone()
             if head != head_seq:
                 raise HeadMoved(f"{rollout}: read at entry {head_seq}, now at {head}")
@@ -219,15 +181,12 @@ class Store:
 
     def raise_if_stale(self, rollout: str, epoch: int) -> None:
         """Fenced when somebody raised the epoch: asked before a write whose intent an earlier job journalled."""
-        with self._guard, self._named():
-            self._check_epoch(self._db, rollout, epoch)
+        (now,) = self.db.all(EPOCH_OF, rollout)[0]
+        _raise_if_stale(rollout, epoch, now)
 
     def _check_epoch(self, db: sqlite3.Connection, rollout: str, epoch: int) -> None:
-        (now,) = db.execute(
-            "SELECT epoch FROM services JOIN rollouts ON service = name WHERE id = ?", (rollout,)
-        ).fetchone()
-        if now != epoch:
-            raise Fenced(f"{rollout}: epoch {epoch} is stale, {now} is current")
+        (now,) = db.execute(EPOCH_OF, (rollout,)).fetchone()
+        _raise_if_stale(rollout, epoch, now)
 
     def _append(
         self,
@@ -255,19 +214,20 @@ class Store:
         )
         if kind in ("ended", "roll_back_decided", "halted", "closed"):
             db.execute("DELETE FROM waits WHERE rollout = ?", (rollout,))
+        add_news(db, entry)
         return entry
 
     # Waits
 
     def wait(self, rollout: str) -> Wait | None:
-        found = self._all("SELECT * FROM waits WHERE rollout = ?", rollout)
+        found = self.db.all("SELECT * FROM waits WHERE rollout = ?", rollout)
         if not found:
             return None
         _, step, started_at, deadline_at, due_at, state = found[0]
         return Wait(step, started_at, deadline_at, due_at, json.loads(state))
 
     def save_wait(self, rollout: str, epoch: int, wait: Wait) -> None:
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             self._check_epoch(db, rollout, epoch)
             _save_wait(db, rollout, wait)
 
@@ -275,7 +235,7 @@ class Store:
 
     def take_lease(self, service: str, holder: Holder, now: float, lease_s: float = LEASE_S) -> int:
         """The right to act now; each taking raises the epoch, which is returned. LeaseHeld says who has it."""
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             db.execute("INSERT OR IGNORE INTO services (name) VALUES (?)", (service,))
             epoch, text, expires_at = db.execute(
                 "SELECT epoch, holder, lease_expires_at FROM services WHERE name = ?", (service,)
@@ -291,7 +251,7 @@ class Store:
             return int(epoch) + 1
 
     def renew_lease(self, service: str, epoch: int, now: float, lease_s: float = LEASE_S) -> None:
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             changed = db.execute(
                 "UPDATE services SET lease_expires_at = ? WHERE name = ? AND epoch = ?",
                 (now + lease_s, service, epoch),
@@ -301,7 +261,7 @@ class Store:
 
     def release_lease(self, rollout: str, epoch: int, due_at: float | None = None) -> None:
         """Give the service's lease up, and say when the rollout is due again (None: when a person says so)."""
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             changed = db.execute(
                 "UPDATE services SET holder = NULL, lease_expires_at = NULL"
                 " WHERE name = (SELECT service FROM rollouts WHERE id = ?) AND epoch = ?",
@@ -313,7 +273,7 @@ class Store:
 
     def lease(self, service: str) -> tuple[Holder, float] | None:
         """Who has the lease and until when."""
-        found = self._all("SELECT holder, lease_expires_at FROM services WHERE name = ?", service)
+        found = self.db.all("SELECT holder, lease_expires_at FROM services WHERE name = ?", service)
         if not found or not found[0][0]:
             return None
         return Holder.from_json(json.loads(found[0][0])), found[0][1]
@@ -322,43 +282,51 @@ class Store:
 
     def note_driver(self, rollout: str, holder: Holder, at: float) -> None:
         """This process tells the story of a rollout, job after job."""
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             db.execute("INSERT OR REPLACE INTO drivers VALUES (?, ?, ?)", (rollout, canonical(holder.to_json()), at))
 
     def driver(self, rollout: str, now: float) -> Holder | None:
-        """Who drives it now: somebody who was there within a lease's time and is not provably dead."""
-        found = self._all("SELECT holder, seen_at FROM drivers WHERE rollout = ?", rollout)
-        if not found or now - found[0][1] > LEASE_S:
-            return None
-        holder = Holder.from_json(json.loads(found[0][0]))
-        return None if is_provably_dead(holder) else holder
+        """Who drives it now: a command of its own, or else `rollout serve`; None where nobody is known to live."""
+        found = self.db.all("SELECT holder, seen_at FROM drivers WHERE rollout = ?", rollout)
+        if found and abs(now - found[0][1]) <= LEASE_S:
+            holder = Holder.from_json(json.loads(found[0][0]))
+            if not is_provably_dead(holder):
+                return holder
+        server = present_server(self.db, now)
+        return server.holder if server else None
 
     def leave_driver(self, rollout: str, holder: Holder) -> None:
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             db.execute("DELETE FROM drivers WHERE rollout = ? AND holder = ?", (rollout, canonical(holder.to_json())))
 
     # Denied images
 
     def deny(self, service: str, image: str, reason: str, rollout: str, at: float) -> None:
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             db.execute("INSERT OR REPLACE INTO denials VALUES (?, ?, ?, ?, ?)", (service, image, reason, rollout, at))
 
     def denials(self, service: str) -> Mapping[str, str]:
         """Image → why it is denied for this service."""
-        return dict(self._all("SELECT image, reason FROM denials WHERE service = ?", service))
+        return dict(self.db.all("SELECT image, reason FROM denials WHERE service = ?", service))
 
     def denied_everywhere(self, services: int) -> Mapping[str, str]:
         """Images that failed on at least so many services."""
         query = "SELECT image, count(*) FROM denials GROUP BY image HAVING count(*) >= ?"
-        return {image: f"it failed on {found} services" for image, found in self._all(query, services)}
+        return {image: f"it failed on {found} services" for image, found in self.db.all(query, services)}
 
     def lift_denial(self, service: str, image: str) -> bool:
-        with self._transaction() as db:
+        with self.db.transaction() as db:
             found = db.execute("DELETE FROM denials WHERE service = ? AND image = ?", (service, image))
             return found.rowcount > 0
 
 
 NEVER = 9e15
+EPOCH_OF = "SELECT epoch FROM services JOIN rollouts ON service = name WHERE id = ?"
+
+
+def _raise_if_stale(rollout: str, epoch: int, now: int) -> None:
+    if now != epoch:
+        raise Fenced(f"{rollout}: epoch {epoch} is stale, {now} is current")
 
 
 def _row(found: Sequence[Any]) -> Row:

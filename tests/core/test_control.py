@@ -256,7 +256,7 @@ def test_whole_journals_verify_and_broken_ones_are_named(installation: Installat
     whole = bootstrap.verify(installation, row.id)
     assert whole["broken"] == [] and whole["verified"] == 1
     assert "1 journals are whole" in bootstrap.verify_text(whole)
-    installation.store._all("UPDATE journal SET data = '{}' WHERE seq = 3")
+    installation.store.db.all("UPDATE journal SET data = '{}' WHERE seq = 3")
     broken = bootstrap.verify(installation, None)
     assert "entry 3" in broken["broken"][0] and "1 journals are broken" in bootstrap.verify_text(broken)
 
@@ -265,7 +265,7 @@ def test_a_journal_cut_at_its_end_is_found(installation: Installation) -> None:
     """The last entries of a journal disappear without a trace."""
     row = start(installation).row
     drive(installation, row.id)
-    installation.store._all("DELETE FROM journal WHERE seq > 10")
+    installation.store.db.all("DELETE FROM journal WHERE seq > 10")
     assert "the journal ends at entry 10" in bootstrap.verify(installation, row.id)["broken"][0]
 
 

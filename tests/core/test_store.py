@@ -522,7 +522,7 @@ def test_a_store_can_be_read_by_a_second_connection_while_it_is_written(tmp_path
     path = tmp_path / "rollout.db"
     writer, reader = Store(path), Store(path, busy_s=0.0)
     opened(writer)
-    with writer._transaction():
+    with writer.db.transaction():
         assert reader.rollout("shop-1").id == "shop-1"
         with pytest.raises(StoreError, match="locked"):
             reader.take_lease("shop", RIVAL, 1.0)

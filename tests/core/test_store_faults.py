@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rollout import store as module
+from rollout import database as module
 from rollout.schema import MIGRATIONS
 from rollout.store import Store, StoreError
 
@@ -50,7 +50,7 @@ def test_a_later_migration_is_applied_to_an_older_store(tmp_path: Path, monkeypa
     new = Store(path)
     assert new.rollout("shop-1").id == "shop-1"
     assert version_of(path) == len(MIGRATIONS) + 1
-    assert new._all("SELECT * FROM waves") == []
+    assert new.db.all("SELECT * FROM waves") == []
 
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,8 +167,8 @@ def test_a_full_disk_loses_one_write_and_not_the_store(tmp_path: Path, keeps_tra
     path = tmp_path / "rollout.db"
     mine = Store(path)
     mine.open_rollout("shop-1", "shop", {}, "h", at=1.0, actor="me")
-    failing = Failing(mine._db, keeps_transaction=keeps_transaction)
-    mine._db = failing  # type: ignore[assignment]
+    failing = Failing(mine.db._db, keeps_transaction=keeps_transaction)
+    mine.db._db = failing  # type: ignore[assignment]
     with pytest.raises(StoreError, match="disk is full"):
         mine.append("shop-1", 0, "entered", "preparing", {}, 2.0)
     failing.broken = False
@@ -179,5 +179,5 @@ def test_a_full_disk_loses_one_write_and_not_the_store(tmp_path: Path, keeps_tra
 def test_every_commit_is_flushed_to_disk(tmp_path: Path) -> None:
     """A power cut takes the last entries along, after their effect on the traffic."""
     made = Store(tmp_path / "rollout.db")
-    assert made._all("PRAGMA synchronous") == [(2,)]
-    assert made._all("PRAGMA journal_mode") == [("wal",)]
+    assert made.db.all("PRAGMA synchronous") == [(2,)]
+    assert made.db.all("PRAGMA journal_mode") == [("wal",)]

@@ -1,0 +1,7 @@
+"""init: a first fleet file."""
+
+from __future__ import annotations
+
+import typer
+
+commands = typer.Typer()

@@ -1,0 +1,40 @@
+"""What people want to be told at once. Pure but for one insert; standard library only.
+
+News is written in the transaction of the entry that it tells of, so that none is lost to a crash; `rollout.notify`
+delivers it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Literal, get_args
+
+from rollout.journal import Entry, canonical
+
+NewsKind = Literal["halted", "rolled_back", "approval_wanted", "way_back_ending", "failing_while_warm", "store_trouble"]
+NEWS_KINDS: tuple[NewsKind, ...] = get_args(NewsKind)
+
+
+def news_of(entry: Entry) -> NewsKind | None:
+    """The kind of news that an entry is, if any."""
+    if entry.kind == "halted":
+        return "halted"
+    if entry.kind == "closed" and entry.data.get("outcome") in ("rolled_back", "aborted"):
+        return "rolled_back"
+    if entry.kind == "waiting" and entry.step == "approval":
+        return "approval_wanted"
+    if entry.kind == "warned":
+        return "way_back_ending" if entry.data.get("about") == "way_back_ending" else "failing_while_warm"
+    return None
+
+
+def add_news(db: sqlite3.Connection, entry: Entry) -> None:
+    """Inside the transaction that appends the entry."""
+    kind = news_of(entry)
+    if kind is None:
+        return
+    (service,) = db.execute("SELECT service FROM rollouts WHERE id = ?", (entry.rollout,)).fetchone()
+    db.execute(
+        "INSERT INTO news (at, kind, service, rollout, seq, data) VALUES (?, ?, ?, ?, ?, ?)",
+        (entry.at, kind, service, entry.rollout, entry.seq, canonical(entry.data)),
+    )
