@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from providers.base import Conflict, Environment, Patch, Route, Slot, Transient, plain, weights_for
+from providers.base import Conflict, Environment, Patch, Route, Slot, Transient, other, plain, weights_for
 from rollout.card import Card, CardSuperseded
 from rollout.decide import was_healthy
 from rollout.journal import Entry
@@ -191,6 +191,48 @@ def grow(run: Run, step: str, slot: Slot) -> Act:
         return intent.args
 
     return Act(step, "set", do, args, lambda route, args: args["had"] >= args["capacity"])
+
+
+def grow_way_back(run: Run, step: str) -> Act:
+    """The warm original up to what the replacement has grown to by now; hosts that died are launched anew."""
+
+    def args() -> dict[str, Any]:
+        wanted, alive = _way_back_wanted(run)
+        return {"slot": run.plan.original, "capacity": wanted, "had": alive}
+
+    def do(intent: Intent) -> Mapping[str, Any]:
+        run.provider.compute.scale(run.service, run.plan.original, intent.args["capacity"], intent.token)
+        return intent.args
+
+    return Act(step, "set", do, args)
+
+
+def is_way_back_too_small(run: Run) -> bool:
+    """Has the warm original fewer hosts than it needs to take the traffic back?"""
+    wanted, alive = _way_back_wanted(run)
+    return alive < wanted
+
+
+def _way_back_wanted(run: Run) -> tuple[int, int]:
+    """The capacity that the original must have to serve alone, and the hosts of it that live."""
+    environments = run.provider.compute.describe(run.service)
+    instances = run.provider.compute.observe([run.service])[run.service.name]
+    alive = [each for each in instances if each.slot == run.plan.original and each.state != "failed"]
+    return max(run.need, *(environment.capacity for environment in environments.values())), len(alive)
+
+
+def adopted_slots(run: Run) -> tuple[Slot, Slot]:
+    """What a person took as it is: the side that serves, and the other."""
+    adoption = run.journal.adoption
+    assert adoption is not None  # noqa: S101 - the story is told only after it
+    serving: Slot = adoption.data["active"]
+    return serving, other(serving)
+
+
+def adopted_at(run: Run) -> float:
+    """When a person said so last, or that it may go on: until T later a write of ours may still land."""
+    said = [entry.at for entry in run.journal.entries if entry.kind in ("adopted", "resumed")]
+    return max(said)
 
 
 def attach(run: Run, step: str, slot: Slot) -> Act:

@@ -56,7 +56,15 @@ def roll_out(run: Run) -> None:
     promoted = run.once(acts.write_card(run, "promote", valid_for_s=run.plan.keep_warm_s))
 
     run.enter("warm", "promoted")
-    run.rest("keep-warm", promoted["valid_until"], unless=lambda: run.journal.warm_ended is not None)
+    run.watch(
+        "keep-warm",
+        promoted["valid_until"],
+        "live",
+        on=replacement,
+        unless=lambda: run.journal.warm_ended is not None,
+        lacking=lambda: run.began_with(2) and acts.is_way_back_too_small(run),
+        tend=lambda number: keep_way_back(run, number),
+    )
     retire(run)
 
 
@@ -106,6 +114,35 @@ def roll_back(run: Run) -> None:
         run.once(acts.write_card(run, "back:card", closed="rolled_back"))  # first: no new mark after the old is cleared
     run.once(acts.clear_mark(run, "back:clear-mark"))
     run.close("rolled_back", "aborted" if was_aborted(run) else "rolled_back")
+
+
+def take_as_is(run: Run) -> None:
+    """A person says that what serves now is right: end the rollout without moving traffic."""
+    serving, standby = acts.adopted_slots(run)
+
+    run.enter("adopting")
+    run.rest("adopt:quiet", acts.adopted_at(run) + run.provider.write_timeout_s)
+    run.until("adopt:drained", Fact("drained", standby), deadline="drained", go_on=True)
+    run.once(acts.detach(run, "adopt:detach", standby))
+    if run.did("mirror"):
+        run.once(acts.give_up(run, "adopt:give-up", standby))
+        run.until("adopt:gone", Fact("gone", standby), deadline="drained", go_on=True)
+        run.once(acts.unpin(run, "adopt:unpin", serving, acts.captured(run, run.plan.original).floor))
+    if run.did("card"):
+        run.once(acts.write_card(run, "adopt:card", closed="adopted"))
+    run.once(acts.clear_mark(run, "adopt:clear-mark"))
+    run.close("adopted", "promoted" if serving == run.plan.replacement else "aborted")
+
+
+def keep_way_back(run: Run, number: int) -> None:
+    """While warm, what serves may grow and a warm host may die: the original, its floor and the card follow."""
+    original = run.plan.original
+    run.once(acts.grow_way_back(run, f"grow:warm:{number}"))
+    run.once(acts.pin(run, f"pin:warm:{number}", original))
+    run.until(f"running:warm:{number}", running_original(run), deadline="running", go_on=True)
+    run.once(acts.attach(run, f"attach:warm:{number}", original))
+    run.until(f"healthy:warm:{number}", Fact("healthy", original, run.need), deadline="healthy", go_on=True)
+    run.once(acts.write_card(run, f"card:warm:{number}"))
 
 
 def keep_up(run: Run, number: int) -> None:

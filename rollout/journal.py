@@ -6,7 +6,8 @@ Kinds (recorded facts, past tense). `record` means that the step will never be d
   opened · entered (a phase) · intended → done | failed · waiting → ended (a wait) · verdict_changed
   troubled → recovered (a platform that did not answer)
   roll_back_decided (turning back, whoever asked) · warm_ended (the way back was given up early)
-  halted → resumed · closed
+  adopted (a person takes what serves now as it is) · halted, paused → resumed · approved
+  warned → cleared (what people should know, though nothing is done about it) · closed
 """
 
 from __future__ import annotations
@@ -80,6 +81,9 @@ class Journal:
         self._intents: dict[str, list[Entry]] = {}
         self.decision: Entry | None = None
         self.halt: Entry | None = None
+        self.paused: Entry | None = None
+        self.adoption: Entry | None = None  # the last word: a decision to turn back after it takes its place
+        self.warnings: dict[str, Entry] = {}  # what they are about → since when
         self.warm_ended: Entry | None = None
         self.closed: Entry | None = None
         self.trouble: Entry | None = None  # when it began, until anything goes on
@@ -96,10 +100,23 @@ class Journal:
             self._records[entry.step] = entry
         elif entry.kind == "intended":
             self._intents.setdefault(entry.step, []).append(entry)
-        elif entry.kind == "roll_back_decided":
-            self.decision, self.halt = entry, None
+        elif entry.kind == "warned":
+            self.warnings[entry.data["about"]] = entry
+        elif entry.kind == "cleared":
+            self.warnings.pop(entry.data["about"], None)
+        else:
+            self._hear(entry)
+
+    def _hear(self, entry: Entry) -> None:
+        """What was decided, here or by a person."""
+        if entry.kind == "roll_back_decided":
+            self.decision, self.halt, self.adoption = entry, None, None
+        elif entry.kind == "adopted":
+            self.adoption, self.halt = entry, None
         elif entry.kind == "halted":
             self.halt = entry
+        elif entry.kind == "paused":
+            self.paused = entry
         elif entry.kind == "resumed":
             self._resume(entry)
         elif entry.kind == "warm_ended":
@@ -110,7 +127,7 @@ class Journal:
     def _resume(self, said: Entry) -> None:
         """A person said go on: what had failed is tried again; after "back to the original", the whole way back."""
         again = "back:" if said.data.get("by_person") else "\0"
-        self.halt = None
+        self.halt = self.paused = None
         self._records = {
             step: entry for step, entry in self._records.items() if not _failed(entry) and not step.startswith(again)
         }
@@ -134,6 +151,9 @@ class Journal:
 
     def recorded_steps(self) -> set[str]:
         return set(self._records)
+
+    def intended_steps(self) -> set[str]:
+        return set(self._intents)
 
     def intents(self, step: str) -> Sequence[Entry]:
         return self._intents.get(step, ())
@@ -169,6 +189,10 @@ class Journal:
         said = (entry for entry in self.entries if entry.kind in ("roll_back_decided", "resumed"))
         released = [entry.data["route"] for entry in said if entry.data.get("by_person") and entry.data.get("route")]
         return _unique([captured["route"]["weights"], *(weights for _, weights in self.intended_routes()), *released])
+
+    def route_adopted(self) -> list[dict[str, int]]:
+        """The one route that may be seen after a person took what served as it was."""
+        return [dict(self.adoption.data["route"])] if self.adoption else []
 
     def last(self, kind: str) -> Entry | None:
         return next((entry for entry in reversed(self.entries) if entry.kind == kind), None)

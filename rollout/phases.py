@@ -19,6 +19,9 @@ class Phase:
     traffic: str = "original"
 
 
+_TURNABLE = ("opened", "preparing", "mirroring", "patching", "proving", "shifting", "baking", "warm")
+"""From each of these traffic can be put back."""
+
 PHASES = {
     phase.name: phase
     for phase in (
@@ -35,17 +38,25 @@ PHASES = {
         Phase("retired", ("retiring",), "a new rollout", "drained", "replacement"),
         Phase(
             "rolling_back",
-            ("opened", "preparing", "mirroring", "patching", "proving", "shifting", "baking", "warm"),
+            _TURNABLE,
             "a person decides: rollout resume or rollout rollback --force",
             "observed",
             "both",
         ),
         Phase("rolled_back", ("rolling_back",), "a new rollout", "drained"),
+        Phase(
+            "adopting",
+            (*_TURNABLE, "retiring", "rolling_back"),
+            "none: a person took what serves as it is",
+            "drained",
+            "both",
+        ),
+        Phase("adopted", ("adopting",), "a new rollout", "drained", "both"),
     )
 }
 
 POINT_OF_NO_RETURN = "retiring"
-CLOSED = ("retired", "rolled_back")
+CLOSED = ("retired", "rolled_back", "adopted")
 PROMOTED = ("warm", "retiring", "retired")
 PHASE_NAMES = tuple(PHASES)
 

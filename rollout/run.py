@@ -1,4 +1,4 @@
-"""The journalled verbs of the story: enter · once · until · gate · approval · hold · rest · close.
+"""The journalled verbs of the story: enter · once · until · gate · approval · hold · rest · watch · close.
 
 A job replays the story from the top. What is recorded returns its record; the first thing that is not is done, or
 waited for by raising NotYet. Nothing is held in memory while a rollout waits.
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from providers.base import Conflict, HoldMark, ProviderError, Reading, Route, Slot, Transient, Weights, plain
+from rollout import vigil
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.gate import GateState, finding_of, judge
 from rollout.journal import Entry, Journal
@@ -26,7 +27,6 @@ from rollout.rows import Wait
 ATTEMPTS = 3  # within one job; after that the job is due again
 RETRY_S = 5.0
 BETWEEN_STEPS = "between steps"
-LOOK_S = 30.0  # how often a resting rollout looks for a hold mark
 
 
 class Run:
@@ -41,8 +41,15 @@ class Run:
         self._visited: set[str] = set()
 
     @property
+    def way(self) -> Literal["out", "back", "adopt"]:
+        """Which story is told; the steps of the other two begin with `back:` and `adopt:`."""
+        if self.journal.adoption:
+            return "adopt"
+        return "back" if self.journal.decision else "out"
+
+    @property
     def turning_back(self) -> bool:
-        return self.journal.decision is not None
+        return self.way == "back"
 
     def began_with(self, story: int) -> bool:
         """For a step that a later story inserted: was this rollout planned with it?"""
@@ -65,19 +72,19 @@ class Run:
             return
         if not may_follow(self.journal.phase, phase):
             raise StoryChanged(f"{self.id}: {phase} may not follow {self.journal.phase}")
-        self._note("entered", phase, {}, outcome=outcome)
+        self.note("entered", phase, {}, outcome=outcome)
 
     def close(self, phase: str, outcome: str) -> None:
         """The last entry: the claim ends."""
         self.enter(phase)
-        self._note("closed", phase, {"outcome": outcome}, outcome=outcome)
+        self.note("closed", phase, {"outcome": outcome}, outcome=outcome)
 
-    def _note(self, kind: str, step: str, data: Mapping[str, Any], **more: Any) -> Entry:
+    def note(self, kind: str, step: str, data: Mapping[str, Any], **more: Any) -> Entry:
         entry = self.means.store.append(self.id, self.epoch, kind, step, data, self.clock.now(), **more)
         self.journal.add(entry)
         return entry
 
-    def _recall(self, step: str) -> Entry | None:
+    def recall(self, step: str) -> Entry | None:
         """The record of a step, or None when it is now to be done; a failed record turns back once more."""
         self._visited.add(step)
         record = self.journal.record(step)
@@ -91,24 +98,33 @@ class Run:
         return record
 
     def _story_steps(self) -> set[str]:
-        """The recorded steps of the story that is told now: forward, or back."""
-        return {step for step in self.journal.recorded_steps() if step.startswith("back:") == self.turning_back}
+        """The recorded steps of the story that is told now: forward, back, or what serves taken as it is."""
+        return {step for step in self.journal.recorded_steps() if _way_of(step) == self.way}
 
     def _fail(
         self, kind: Literal["failed", "ended"], step: str, reason: str, *, deny: bool = False, **evidence: Any
     ) -> TurnBack:
         """Record that an act (failed) or a wait (ended) failed; the caller raises what this returns."""
         data = {"outcome": "failed", "reason": reason, "deny": deny, **plain(evidence)}
-        self._note(kind, step, data)
+        self.note(kind, step, data)
         return TurnBack(reason, data, deny=deny)
+
+    def visit_numbered(self, prefix: str) -> int:
+        """The highest N of the steps `prefix`N that were ever meant; 0 for none. They count as told."""
+        numbers = {int(step.removeprefix(prefix)) for step in self.journal.intended_steps() if step.startswith(prefix)}
+        kind = prefix.split(":")[1]
+        self._visited.update(step for step in self.journal.recorded_steps() if f":{kind}:" in step)
+        return max(numbers, default=0)
 
     # Acts
 
     def once(self, act: Act) -> Any:
         """Do something exactly once, as far as the world lets us: intent before, result after."""
-        record = self._recall(act.step)
+        record = self.recall(act.step)
         if record:
             return record.data["value"]
+        if self.way == "out" and not self.did(act.step):
+            vigil.stand_still_if_told(self)
         attempts = Retrying(
             retry=retry_if_exception_type((Transient, Conflict)),
             stop=stop_after_attempt(ATTEMPTS),
@@ -126,7 +142,7 @@ class Run:
             raise NotYet(reason, self.clock.now() + RETRY_S) from error
         except ProviderError as error:
             raise self._fail("failed", act.step, f"{act.step}: {type(error).__name__}: {error}") from error
-        self._note("done", act.step, {"value": plain(value)})
+        self.note("done", act.step, {"value": plain(value)})
         return plain(value)
 
     def _attempt(self, act: Act) -> Any:
@@ -140,22 +156,21 @@ class Run:
         if before and before.epoch != self.epoch:
             # Another controller's write may still be on its way: let it land before reading what is there.
             landed_at = before.at + self.provider.write_timeout_s
-            if not self.turning_back and self.clock.now() < landed_at:
+            if self.way == "out" and self.clock.now() < landed_at:
                 raise NotYet(f"{act.step}: waiting for an earlier write to land", landed_at)
         args = plain(act.args())
         if act.is_done(route, args):
             return {**args, "already": True}
         attempt = len(self.journal.intents(act.step)) + 1
         token = hashlib.sha256(f"{self.id}/{act.step}/{attempt}".encode()).hexdigest()[:32]
-        self._note("intended", act.step, {"token": token, "attempt": attempt, "args": args, "seen": plain(route)})
+        self.note("intended", act.step, {"token": token, "attempt": attempt, "args": args, "seen": plain(route)})
         return act.do(Intent(token, args, route))
 
     def guard(self) -> Route:
         """Read route and mark directly: a mark turns the forward story back, a stranger's edit halts any story."""
         route = self.provider.traffic.route(self.service)
         self._recover()
-        if not self.turning_back:
-            self.heed(route.mark)
+        self.heed(route.mark)
         known = self._known_routes()
         if known and dict(route.weights) not in known:
             raise Halt(
@@ -168,19 +183,21 @@ class Run:
     def _recover(self) -> None:
         """A read between two steps worked again: the next trouble is another one."""
         if self.journal.trouble and self.journal.trouble.step == BETWEEN_STEPS:
-            self._note("recovered", BETWEEN_STEPS, {})
+            self.note("recovered", BETWEEN_STEPS, {})
 
     def heed(self, mark: HoldMark | None) -> None:
-        if mark is not None and not self.turning_back:
+        if mark is not None and self.way == "out":
             raise TurnBack(f"hold mark of {mark.by}: {mark.reason or 'emergency rollback'}", {"mark": plain(mark)})
 
     def _known_routes(self) -> list[dict[str, int]]:
+        if self.way == "adopt":
+            return self.journal.route_adopted()
         return self.journal.routes_on_the_way_back() if self.turning_back else self.journal.routes_on_the_way()
 
     def trouble_s(self, step: str, reason: str) -> float:
         """Seconds since this trouble began; its beginning is journalled, for another job may meet its end."""
         if self.journal.trouble is None:
-            self._note("troubled", step, {"reason": reason})
+            self.note("troubled", step, {"reason": reason})
         began = self.journal.trouble
         return self.clock.now() - began.at if began else 0.0
 
@@ -191,17 +208,17 @@ class Run:
 
     def until(self, step: str, fact: Fact, *, deadline: str, go_on: bool = False) -> None:
         """Wait for a fact; past its deadline turn back, or `go_on` and say so."""
-        if self._recall(step):
+        if self.recall(step):
             return
-        wait = self._wait(step, self.plan.deadlines[deadline], {"fact": fact.to_json(), "for": str(fact)})
+        wait = self.wait(step, self.plan.deadlines[deadline], {"fact": fact.to_json(), "for": str(fact)})
         answer = self._look().answer(self.service.name, fact)
         now = self.clock.now()
         if answer.state == "met":
-            self._end(step, "met", seen=answer.seen)
+            self.end(step, "met", seen=answer.seen)
             return
         late = wait.deadline_at is not None and now >= wait.deadline_at
         if go_on and late:
-            self._end(step, "gave_up", seen=answer.seen)
+            self.end(step, "gave_up", seen=answer.seen)
             return
         if answer.state == "failed" or late:
             waited = f"after {now - wait.started_at:.0f} s: " if late else ""
@@ -209,26 +226,26 @@ class Run:
         if fact.kind == "routed":
             self.guard()
         due = now + min(5.0, max(0.25, (now - wait.started_at) / 4))
-        self._keep_waiting(wait, due, {**wait.state, "seen": answer.seen})
+        self.keep_waiting(wait, due, {**wait.state, "seen": answer.seen})
         raise NotYet(f"{step}: {answer.seen}", due)
 
     def gate(self, step: str, gate: str, *, on: Slot) -> None:
         """Ask the gate's checks about a side until they pass as often and as long as its rule says."""
-        if self._recall(step):
+        if self.recall(step):
             return
         rule, checks = self.plan.gates[gate].rule, self.plan.gates[gate].checks
-        wait = self._wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
+        wait = self.wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
         stored = wait.state.get("since")
         began = Reading.from_json(stored) if stored else traffic_now(self.means, self.service)
         asked_at = self.clock.now()
         look = look_at(self.means, self.plan, checks, on, began, self.need)
-        self._heed_route(look.route)
+        self.heed_route(look.route)
         self._journal_changes(wait, look)
         now = self.clock.now()
         before = GateState.from_json(wait.state["judged"])
         judged, outcome, why = judge(rule, before, finding_of(look.asked), wait.started_at, now, now - asked_at)
         if outcome == "passed":
-            self._end(step, "passed", why=why, verdicts=look.evidence)
+            self.end(step, "passed", why=why, verdicts=look.evidence)
             return
         if outcome == "failed":
             deny = on == self.plan.replacement and any(each.finding == "fail" for each in look.asked)
@@ -238,10 +255,10 @@ class Run:
             each.check: {"answer": each.finding, "summary": each.verdict.summary, "at": now} for each in look.asked
         }
         told = {"judged": judged.to_json(), "seen": why, "since": plain(look.since), "verdicts": verdicts}
-        self._keep_waiting(wait, now + rule.interval_s, {**wait.state, **told})
+        self.keep_waiting(wait, now + rule.interval_s, {**wait.state, **told})
         raise NotYet(f"{step}: {why}", now + rule.interval_s)
 
-    def _heed_route(self, seen: Route | None) -> None:
+    def heed_route(self, seen: Route | None) -> None:
         """What a look showed in passing is read directly before anything follows from it."""
         if seen is None:
             return  # the next write reads it
@@ -256,16 +273,16 @@ class Run:
         for each in look.asked:
             if before.get(each.check, {}).get("answer") != each.finding:
                 data = {"answer": each.finding, "summary": each.verdict.summary}
-                self._note("verdict_changed", wait.step, {"check": each.check, **data})
+                self.note("verdict_changed", wait.step, {"check": each.check, **data})
 
     def approval(self, step: str = "approval") -> None:
         """Wait for a person's word, if the plan asks for it."""
-        if self.plan.approval == "none" or self._recall(step):
+        if self.plan.approval == "none" or self.recall(step):
             return
-        wait = self._wait(step, self.plan.deadlines["approval"], {"for": "approval"}, outcome="waiting_approval")
+        wait = self.wait(step, self.plan.deadlines["approval"], {"for": "approval"}, outcome="waiting_approval")
         approved = self.journal.last("approved")
         if approved:
-            self._end(step, "approved", outcome_now="running", by=approved.data["by"])
+            self.end(step, "approved", outcome_now="running", by=approved.data["by"])
         elif self.clock.now() >= (wait.deadline_at or 0):
             raise self._fail("ended", step, "nobody approved in time")
         else:
@@ -273,14 +290,18 @@ class Run:
 
     def rest(self, step: str, until_at: float, *, unless: Callable[[], bool] = lambda: False) -> None:
         """Let time pass, looking at the route now and then: a hold mark turns back, a stranger's edit halts."""
-        if self._recall(step):
+        if self.recall(step):
             return
-        self._wait(step, None, {"for": "time", "until": until_at})
+        self.wait(step, None, {"for": "time", "until": until_at})
         self.guard()
         if unless() or self.clock.now() >= until_at:
-            self._end(step, "over")
+            self.end(step, "over")
             return
-        raise NotYet(f"{step} until {until_at:.0f}", min(until_at, self.clock.now() + LOOK_S))
+        raise NotYet(f"{step} until {until_at:.0f}", min(until_at, self.clock.now() + vigil.LOOK_S))
+
+    def watch(self, step: str, until_at: float, gate: str, *, on: Slot, **more: Any) -> None:
+        """Rest until a time as `rest` does, under a live gate (rollout/vigil.py says what `more` there is)."""
+        vigil.watch(self, step, until_at, gate, on=on, **more)
 
     def hold(self, step: str, wanted: Weights, put_back: Callable[[str], Act], until_at: float) -> None:
         """Read the route back until `until_at`; a late write of ours is put right, a stranger's halts.
@@ -289,7 +310,7 @@ class Run:
         """
         again = [known for known in self.journal.recorded_steps() if known.startswith(f"{step}:again:")]
         self._visited.update(again)
-        if self._recall(step):
+        if self.recall(step):
             return
         if dict(self.guard().weights) != dict(wanted):
             self.once(put_back(f"{step}:again:{len(again) + 1}"))
@@ -298,13 +319,13 @@ class Run:
         until_at = max(until_at, *(at + self.provider.write_timeout_s for at in put_right[-1:]), 0.0)
         if now < until_at:
             raise NotYet(f"{step}: reading the route back", min(until_at, now + 0.5))
-        self._note("done", step, {"value": dict(wanted)})
+        self.note("done", step, {"value": dict(wanted)})
 
     def _look(self) -> Sights:
         sights, self._sights = self._sights, None
         return sights or Sights(self.provider, [self.service])
 
-    def _wait(self, step: str, within_s: float | None, state: Mapping[str, Any], outcome: str | None = None) -> Wait:
+    def wait(self, step: str, within_s: float | None, state: Mapping[str, Any], outcome: str | None = None) -> Wait:
         """The stored wait of a step, begun now if it was not."""
         stored = self.means.store.wait(self.id)
         if stored and stored.step == step:
@@ -312,12 +333,17 @@ class Run:
         now = self.clock.now()
         wait = Wait(step, now, now + within_s if within_s is not None else None, now, state)
         data = {**state, "deadline_at": wait.deadline_at}
-        self._note("waiting", step, data, wait=wait, outcome=outcome)
+        self.note("waiting", step, data, wait=wait, outcome=outcome)
         return wait
 
-    def _keep_waiting(self, wait: Wait, due_at: float, state: Mapping[str, Any]) -> None:
+    def keep_waiting(self, wait: Wait, due_at: float, state: Mapping[str, Any]) -> None:
         later = Wait(wait.step, wait.started_at, wait.deadline_at, due_at, state)
         self.means.store.save_wait(self.id, self.epoch, later)
 
-    def _end(self, step: str, outcome: str, *, outcome_now: str | None = None, **data: Any) -> None:
-        self._note("ended", step, {"outcome": outcome, **plain(data)}, outcome=outcome_now)
+    def end(self, step: str, outcome: str, *, outcome_now: str | None = None, **data: Any) -> None:
+        self.note("ended", step, {"outcome": outcome, **plain(data)}, outcome=outcome_now)
+
+
+def _way_of(step: str) -> str:
+    before, colon, _ = step.partition(":")
+    return before if colon and before in ("back", "adopt") else "out"

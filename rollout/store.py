@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.database import Database, StoreError
-from rollout.holds import hold_on
+from rollout.holds import Holds, hold_on
 from rollout.journal import GENESIS, Entry, canonical, next_entry
 from rollout.lease import LEASE_S, Holder, is_provably_dead
 from rollout.news import add_news
@@ -299,7 +299,11 @@ class Store:
         with self.db.transaction() as db:
             db.execute("DELETE FROM drivers WHERE rollout = ? AND holder = ?", (rollout, canonical(holder.to_json())))
 
-    # Denied images
+    # Denied images, held services
+
+    def hold(self, service: str, now: float) -> Hold | None:
+        """The hold that is on a service now."""
+        return Holds(self.db).of(service, now)
 
     def deny(self, service: str, image: str, reason: str, rollout: str, at: float) -> None:
         with self.db.transaction() as db:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from providers.base import ProviderError, plain
-from rollout.bluegreen import roll_back, roll_out
+from rollout.bluegreen import roll_back, roll_out, take_as_is
 from rollout.decide import CannotTurnBack, decide_roll_back
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
@@ -65,7 +65,7 @@ def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Adva
         return Advanced("closed", None)
     if journal.halt:
         return _stay_halted(run)
-    story = roll_back if journal.decision else roll_out
+    story = {"out": roll_out, "back": roll_back, "adopt": take_as_is}[run.way]
     try:
         story(run)
     except NotYet as wait:
@@ -93,7 +93,7 @@ def _try_again(run: Run, error: ProviderError) -> Advanced:
 def _stay_halted(run: Run) -> Advanced:
     """A halted rollout still obeys a hold mark."""
     halted = Advanced("halted", None)
-    if run.turning_back:
+    if run.way != "out":
         return halted
     try:
         run.heed(run.provider.traffic.route(run.service).mark)
@@ -106,10 +106,12 @@ def _stay_halted(run: Run) -> Advanced:
 
 def _turn_back(run: Run, turn: TurnBack) -> Advanced:
     """The forward story failed: decide. The way back failed, or is closed already: a person is needed."""
-    if run.turning_back:
-        return _halt(run, f"the rollback is not complete: {turn.reason}", turn.evidence)
+    if run.way != "out":
+        ending = "the rollback" if run.turning_back else "taking it as it is"
+        return _halt(run, f"{ending} is not complete: {turn.reason}", turn.evidence)
     marked = "mark" in turn.evidence
-    if run.journal.phase in PROMOTED and not marked:
+    by_itself = run.journal.phase not in PROMOTED or (run.journal.phase == "warm" and run.plan.rollback_while_warm)
+    if not by_itself and not marked:
         return _halt(run, turn.reason, turn.evidence)  # by itself it goes back before it is promoted only
     try:
         decide_roll_back(

@@ -134,7 +134,7 @@ def test_a_superseded_card_keeps_the_late_rollout_from_going_on(world: World) ->
 def test_a_card_says_whether_the_original_was_whole(world: World, healthy: int) -> None:
     """A restarted balancer that has judged nothing yet blocks the way back, or an ill side is trusted."""
     run = world.run()
-    run._note("done", "capture", {"value": {**world.capture(run.guard()), "healthy": healthy}})
+    run.note("done", "capture", {"value": {**world.capture(run.guard()), "healthy": healthy}})
     run = world.later()
     run.once(acts.write_card(run))
     card = world.cards.read("shop")

@@ -121,7 +121,7 @@ def test_a_half_judged_original_is_neither_trusted_blindly_nor_refused(
 def test_an_original_that_grew_needs_what_it_grew_to(world: World) -> None:
     """Traffic for five hosts goes back onto two, while the other three are sick."""
     run = world.past_capture()
-    run._note("done", "grow:1", {"value": {"slot": "green", "capacity": 5, "had": 2}})
+    run.note("done", "grow:1", {"value": {"slot": "green", "capacity": 5, "had": 2}})
     seen: Any = Seen(TargetHealth(2, unhealthy=3), TargetHealth(5), ON_GREEN)
     found = original_can_serve(world.plan, world.journal, replace(world.provider, traffic=seen))
     assert not found.go and found.why == "blue: 2 of 5 healthy, 5 on the other side"
@@ -130,7 +130,7 @@ def test_an_original_that_grew_needs_what_it_grew_to(world: World) -> None:
 def test_hosts_that_are_being_launched_do_not_hold_a_rollback_up(world: World) -> None:
     """A failing patch keeps its traffic because the good side happened to be scaling out."""
     run = world.past_capture()
-    run._note("done", "grow:1", {"value": {"slot": "green", "capacity": 5, "had": 2}})
+    run.note("done", "grow:1", {"value": {"slot": "green", "capacity": 5, "had": 2}})
     seen: Any = Seen(TargetHealth(2), TargetHealth(5), ON_GREEN)
     found = original_can_serve(world.plan, world.journal, replace(world.provider, traffic=seen))
     assert found.go and found.why == "blue: 2 of 2 healthy"

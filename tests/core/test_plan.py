@@ -106,6 +106,8 @@ CHANGES: dict[str, Any] = {
     "on_rollback": "cut",
     "approval": "required",
     "deadlines": {**DEADLINES, "patch": 9.0},
+    "notice_s": 9.0,
+    "rollback_while_warm": True,
     "story": STORY + 1,
 }
 

@@ -13,6 +13,7 @@ from rollout import acts
 from rollout.flow import NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
 from rollout.means import Act, Intent
+from rollout.plan import STORY
 from rollout.run import ATTEMPTS, RETRY_S, Run
 from rollout.store import Fenced
 from tests.core.scene import RIVAL, ROLLOUT, SHOP, World
@@ -242,7 +243,7 @@ def test_the_way_back_does_not_mind_the_steps_of_the_way_there(world: World) -> 
 def test_a_step_of_a_later_story_is_left_out_of_earlier_rollouts(world: World) -> None:
     """An upgrade in the middle of a rollout changes what the rollout does."""
     run = world.run()
-    assert run.began_with(1) and not run.began_with(2)
+    assert run.began_with(STORY) and not run.began_with(STORY + 1)
 
 
 def test_what_was_only_meant_counts_as_maybe_done(world: World) -> None:
@@ -375,7 +376,7 @@ def test_a_pin_never_lowers_a_floor(world: World, floor: int) -> None:
 def test_a_pin_follows_what_is_needed_now(world: World) -> None:
     """The service grew in the middle of the rollout, and its floor stays at what it was at the beginning."""
     run = prepared(world)
-    run._note("done", "grow:1", {"value": {"capacity": 4}})
+    run.note("done", "grow:1", {"value": {"capacity": 4}})
     run = world.later()
     run.once(acts.pin(run, "pin:original:1", "blue"))
     assert floor_of(world) == 4
@@ -416,7 +417,7 @@ def test_the_last_pin_is_the_one_that_is_given_back(world: World) -> None:
     """A floor that grew with the service stays for ever, or a person's smaller one is taken for ours."""
     run = prepared(world)
     run.once(acts.pin(run, "pin:original", "blue"))
-    run._note("done", "grow:1", {"value": {"capacity": 4}})
+    run.note("done", "grow:1", {"value": {"capacity": 4}})
     run = world.later()
     run.once(acts.pin(run, "pin:original:1", "blue"))
     a_person_sets_the_floor(world, 2)
@@ -431,7 +432,7 @@ def test_a_pin_that_failed_does_not_hide_the_one_before(world: World) -> None:
     """A refused second pin leaves the first one behind for ever."""
     run = prepared(world)
     run.once(acts.pin(run, "pin:original", "blue"))
-    run._note("done", "grow:1", {"value": {"capacity": 4}})
+    run.note("done", "grow:1", {"value": {"capacity": 4}})
     run = world.later()
     world.cloud.switches.fail["compute.set_floor"] = "denied"
     with pytest.raises(TurnBack):
@@ -498,7 +499,7 @@ def test_a_card_follows_what_is_needed_now(world: World) -> None:
     """At night traffic for five hosts is put back onto the two that there were in the evening."""
     run = prepared(world)
     run.once(acts.write_card(run))
-    run._note("done", "grow:1", {"value": {"capacity": 5}})
+    run.note("done", "grow:1", {"value": {"capacity": 5}})
     run = world.later()
     run.once(acts.write_card(run, "card:1"))
     card = world.cards.read("shop")

@@ -14,7 +14,8 @@ from providers.base import Instance, Slot
 from rollout.flow import NotYet, TurnBack
 from rollout.observer import Fact, Sights
 from rollout.plan import CheckSpec, Gate
-from rollout.run import LOOK_S, Run
+from rollout.run import Run
+from rollout.vigil import LOOK_S
 from tests.core.scene import ROLLOUT, RULE, World, a_plan
 
 HEALTHY = Fact("healthy", "green", 2)

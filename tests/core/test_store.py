@@ -164,7 +164,8 @@ def test_the_first_entry_says_who_and_why(store: Store) -> None:
     """Nobody knows later who started a rollout."""
     opened(store)
     (first,) = store.entries("shop-1")
-    assert (first.kind, first.seq, first.data) == ("opened", 1, {"plan_hash": "hash", "actor": "me", "reason": "why"})
+    said = {"plan_hash": "hash", "actor": "me", "reason": "why", "ref": ""}
+    assert (first.kind, first.seq, first.data) == ("opened", 1, said)
 
 
 def test_a_stale_controller_records_nothing(store: Store) -> None:

@@ -73,13 +73,13 @@ class Points:
 
     def follow(self) -> None:
         """Know at which step of the story this process is."""
-        recall = run.Run._recall
+        recall = run.Run.recall
 
         def noted(the_run: run.Run, step: str) -> Any:
             self._step = step
             return recall(the_run, step)
 
-        run.Run._recall = noted  # type: ignore[method-assign, assignment]
+        run.Run.recall = noted  # type: ignore[method-assign, assignment]
 
     def journal(self) -> None:
         self.wrap(store.Store, "append", _appended)

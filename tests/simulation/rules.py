@@ -104,11 +104,11 @@ def _no_guard(self: Run) -> Any:
 
 
 def _no_hold(self: Run, step: str, wanted: Any, put_back: Any, until_at: float) -> None:
-    if not self._recall(step):
-        self._note("done", step, {"value": dict(wanted)})
+    if not self.recall(step):
+        self.note("done", step, {"value": dict(wanted)})
 
 
-_rest, _note, _finding, _until = Run.rest, Run._note, gate.finding_of, Run.until
+_rest, _note, _finding, _until = Run.rest, Run.note, gate.finding_of, Run.until
 
 
 def _no_quiet(self: Run, step: str, until_at: float, **more: Any) -> None:
@@ -133,8 +133,8 @@ def _everything_passes(rule: Any, state: Any, *_: Any) -> Any:
 
 
 def _no_waiting(self: Run, step: str, fact: Any, **_: Any) -> None:
-    if not self._recall(step):
-        self._end(step, "met", seen="nobody looked")
+    if not self.recall(step):
+        self.end(step, "met", seen="nobody looked")
 
 
 def _edit_or_emergency() -> Iterator[Outcome]:
@@ -175,7 +175,7 @@ RULES: Mapping[str, Rule] = {
         *(Journal, "open_intent", lambda *_: None, one_case_at("good", "compute.mirror", "reply lost")),
         ("nothing_takes_effect_twice",),
     ),
-    "intents come first": Rule(Run, "_note", _no_intent, undisturbed("good"), ("intent_comes_first",)),
+    "intents come first": Rule(Run, "note", _no_intent, undisturbed("good"), ("intent_comes_first",)),
     "after the decision only the way back is told": Rule(
         *(job, "roll_back", bluegreen.roll_out, undisturbed("on-call while warm")),
         ("nothing_goes_forward_after_turning_back", "halts_only_when_it_must", "the_original_is_not_given_up_early"),
