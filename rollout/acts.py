@@ -16,7 +16,11 @@ from rollout.run import Run
 
 def owner_tag(run: Run) -> str:
     """What this program leaves on environments that it creates; only these does it ever delete."""
-    return f"rollout-manager/{run.service.name}"
+    return owner_tag_of(run.service.name)
+
+
+def owner_tag_of(service: str) -> str:
+    return f"rollout-manager/{service}"
 
 
 def capture_original(run: Run) -> Act:

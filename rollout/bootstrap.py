@@ -1,13 +1,13 @@
-"""What surrounds rollouts: stand a service up, take it down, deny an image, verify journals."""
+"""What surrounds rollouts: stand a service up, take it down, deny an image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from providers.base import NotFound, Provider, ProviderError, Service
-from rollout.control import close, find
-from rollout.journal import first_broken_link
+from rollout.actor import this_person
+from rollout.fleet_journal import append_to_fleet
+from rollout.interventions import close
 from rollout.plan import UnsafePlan
 from rollout.wiring import Installation, adapter
 
@@ -83,36 +83,19 @@ def tear_down(installation: Installation, name: str, actor: str) -> None:
     installation.cards.path(name).unlink(missing_ok=True)
 
 
-def deny(installation: Installation, name: str, reference: str, *, reason: str, lift: bool) -> None:
+def deny(
+    installation: Installation, name: str, reference: str, *, reason: str, lift: bool, actor: str | None = None
+) -> None:
+    """Keep an image from a service, or allow it again; on record in the fleet's own chain."""
     settings = installation.service(name)
     patch = installation.provider(settings.provider).patcher.resolve(Service(name, dict(settings.options)), reference)
-    for image in patch.images.values():
-        if lift:
-            installation.store.lift_denial(name, image)
-        else:
-            installation.store.deny(name, image, reason, "", installation.clock.now())
-
-
-def verify(installation: Installation, which: str | None) -> dict[str, Any]:
-    """Chains that were recomputed, and what is broken: edited, missing, reordered or cut entries."""
-    store = installation.store
-    rows = [find(installation, which)] if which else store.rollouts()
-    broken, heads = [], {}
-    for row in rows:
-        entries = store.entries(row.id)
-        problem = first_broken_link(entries)
-        head = entries[-1].hash if entries else ""
-        if not problem and (len(entries) != row.head_seq or head != row.head_hash):
-            problem = f"{row.id}: the journal ends at entry {len(entries)}, its head says {row.head_seq}"
-        if problem:
-            broken.append(problem)
-        heads[row.id] = {"entries": len(entries), "head": head}
-    return {"broken": broken, "verified": len(rows) - len(broken), "heads": heads}
-
-
-def verify_text(verified: Mapping[str, Any]) -> str:
-    entries = sum(head["entries"] for head in verified["heads"].values())
-    note = "Not protected: entries cut from the end together with their head. Keep the heads elsewhere (--json)."
-    if verified["broken"]:
-        return "\n".join([*verified["broken"], f"{len(verified['broken'])} journals are broken"])
-    return f"{note}\n{verified['verified']} journals are whole, {entries} entries"
+    now = installation.clock.now()
+    said = {"reference": reference, "reason": reason, "by": actor or this_person()}
+    with installation.store.db.transaction() as db:
+        for image in patch.images.values():
+            if lift:
+                db.execute("DELETE FROM denials WHERE service = ? AND image = ?", (name, image))
+            else:
+                values = (name, image, reason, "", now)
+                db.execute("INSERT OR REPLACE INTO denials VALUES (?, ?, ?, ?, ?)", values)
+            append_to_fleet(db, "denial_lifted" if lift else "denied", name, {**said, "image": image}, now)

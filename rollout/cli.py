@@ -83,14 +83,15 @@ def _explain(error: Exception) -> tuple[int, str]:
 def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
     from providers.base import ProviderError
     from rollout.bootstrap import DidNotComeUp
-    from rollout.control import NotApprovable, NothingToDo, UnknownRollout
+    from rollout.control import NothingToDo
     from rollout.decide import CannotTurnBack
     from rollout.engine.job import UnknownStory
     from rollout.follow import LeftAtOnce
-    from rollout.plan import StalePlan, UnsafePlan
-    from rollout.state_dir import StateUnreadable
-    from rollout.store import Claimed, StoreError
-    from rollout.wiring import UnknownService
+    from rollout.holds import Busy, Taken
+    from rollout.interventions import NotAdoptable
+    from rollout.plan import StalePlan
+    from rollout.presence import AlreadyServed
+    from rollout.store import Claimed, Held, LeaseHeld, StoreError
 
     settings = sys.modules.get("rollout.settings")
 
@@ -98,16 +99,46 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         return ""
 
     return [
-        ((Usage, UnknownService, UnknownRollout, NotApprovable, StateUnreadable, UnsafePlan), exits.USAGE, nothing),
+        (_refused(), exits.USAGE, nothing),
         (getattr(settings, "SettingsErrors", ()), exits.USAGE, nothing),
         (NothingToDo, exits.DONE, nothing),
         (Claimed, exits.LOCKED, _claimed_advice),
+        ((Held, Taken), exits.LOCKED, _held_advice),
+        (Busy, exits.LOCKED, lambda error: f". Wait until it is done: rollout status {error.rollout} --watch"),
+        (AlreadyServed, exits.LOCKED, lambda error: f", since {_when(error.server.since)}; one is enough"),
+        (LeaseHeld, exits.LOCKED, lambda error: ". Try again in a moment"),
         (StalePlan, exits.STALE_PLAN, nothing),
-        ((CannotTurnBack, DidNotComeUp, UnknownStory, Stranded), exits.PERSON_NEEDED, nothing),
+        ((CannotTurnBack, DidNotComeUp, UnknownStory, Stranded, NotAdoptable), exits.PERSON_NEEDED, nothing),
         (LeftAtOnce, exits.INTERRUPTED, nothing),
         (ProviderError, exits.USAGE, lambda error: "; nothing was changed"),
         (StoreError, exits.INTERNAL, lambda error: ". Nothing was begun; rollout rollback works without the store"),
     ]
+
+
+def _refused() -> tuple[type[Exception], ...]:
+    """What the command line, the fleet file or the state of things does not allow; nothing was changed."""
+    from rollout.control import RefMissing, UnknownRollout
+    from rollout.interventions import NotApprovable, NotPossible
+    from rollout.plan import UnsafePlan
+    from rollout.starter import CannotBegin
+    from rollout.state_dir import StateUnreadable
+    from rollout.times import BadTime
+    from rollout.wiring import UnknownService
+
+    words = (Usage, CannotBegin, RefMissing, BadTime, UnknownService, UnknownRollout)
+    return (*words, NotApprovable, NotPossible, StateUnreadable, UnsafePlan)
+
+
+def _held_advice(error: Any) -> str:
+    hold = error.hold
+    until = f"until {_when(hold.until)}" if hold.until else "until it is released"
+    return f" (since {_when(hold.at)}, {until}). End it with: rollout hold {hold.service} --release"
+
+
+def _when(at: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def _claimed_advice(error: Claimed) -> str:

@@ -13,7 +13,7 @@ from providers.base import Service
 from rollout.decide import Kind, Readiness, decide_roll_back
 from rollout.gate import GateRule
 from rollout.journal import Journal
-from rollout.phases import CLOSED, PROMOTED, can_turn_back
+from rollout.phases import can_turn_back
 from rollout.plan import (
     CheckSpec,
     Gate,
@@ -33,8 +33,8 @@ class NothingToDo(Exception):
     """The service runs that image already."""
 
 
-class NotApprovable(Exception):
-    """This approval would mean nothing."""
+class RefMissing(Exception):
+    """The policy wants a reference with this command."""
 
 
 class UnknownRollout(Exception):
@@ -73,6 +73,8 @@ def make_plan(installation: Installation, name: str, image: str | None = None) -
         },
         settle_s=settings.settle_s,
         keep_warm_s=settings.keep_warm_s,
+        notice_s=installation.fleet.notify.way_back_ending_s,
+        rollback_while_warm=settings.rollback_while_warm,
         on_rollback=settings.traffic.on_rollback,
         approval=settings.approval,
         deadlines={
@@ -106,9 +108,11 @@ def start(
     key: str | None,
     actor: str,
     reason: str,
+    ref: str = "",
 ) -> Started:
-    """Claim the service for a plan. Claimed, UnsafePlan, StalePlan and NothingToDo leave everything as it was."""
+    """Claim the service for a plan. Claimed, Held, UnsafePlan, StalePlan and NothingToDo leave everything as it was."""
     store = installation.store
+    raise_if_ref_is_missing(installation, "start", ref)
     if key is not None:
         known = [row for row in store.rollouts(name) if row.key == key]
         if known:
@@ -131,9 +135,16 @@ def start(
         at=installation.clock.now(),
         actor=actor,
         reason=reason,
+        ref=ref,
         key=key,
     )
     return Started(row, False)
+
+
+def raise_if_ref_is_missing(installation: Installation, command: str, ref: str) -> None:
+    """The policy may want a reference, such as a change ticket, with each start or approval; never with a way back."""
+    if command in installation.fleet.policy.require_ref and not ref.strip():
+        raise RefMissing(f"the policy of {installation.fleet_file} wants a reference here: say --ref TICKET")
 
 
 def denials(installation: Installation, name: str) -> Mapping[str, str]:
@@ -160,7 +171,7 @@ def find(installation: Installation, named: str) -> Row:
 
 
 def turn_back(
-    installation: Installation, row: Row, kind: Kind, *, reason: str, actor: str, force: bool = False
+    installation: Installation, row: Row, kind: Kind, *, reason: str, actor: str, ref: str = "", force: bool = False
 ) -> Readiness:
     """A person's word: decide the rollback of an open rollout. CannotTurnBack past the point of no return."""
     return decide_roll_back(
@@ -170,22 +181,10 @@ def turn_back(
         kind=kind,
         reason=reason,
         actor=actor,
+        ref=ref,
         at=installation.clock.now(),
         force=force,
     )
-
-
-def end_warm(installation: Installation, row: Row, actor: str) -> None:
-    """Give the warm side up before its window ends; the way back to it closes."""
-    if row.phase not in PROMOTED or row.phase in CLOSED:
-        raise Claimed(row)
-    _write(installation, row, "warm_ended", {"by": actor})
-
-
-def close(installation: Installation, row: Row, actor: str, reason: str) -> None:
-    """End a rollout whose service is no more."""
-    outcome = "promoted" if row.phase in PROMOTED else "aborted"
-    _write(installation, row, "closed", {"outcome": outcome, "by": actor, "reason": reason}, outcome)
 
 
 def merge_spool(installation: Installation) -> list[str]:
@@ -223,30 +222,3 @@ def clear_left_over_mark(installation: Installation, row: Row) -> bool:
         return False
     provider.traffic.mark(service, None, f"{row.id}/left-over-mark/{mark.at}")
     return True
-
-
-def resume(installation: Installation, row: Row, actor: str) -> None:
-    """Let a halted rollout go on; what had failed is tried again."""
-    if Journal(installation.store.entries(row.id)).halt:
-        outcome = "promoted" if row.phase in PROMOTED else "running"
-        _write(installation, row, "resumed", {"by": actor}, outcome)
-
-
-def approve(installation: Installation, row: Row, actor: str) -> None:
-    """A second person's word to go on, bound to the plan's hash; NotApprovable for the one who asked."""
-    if row.outcome != "waiting_approval":
-        raise NotApprovable(f"{row.id} does not wait for approval ({row.outcome}, {row.phase})")
-    if actor == row.actor:
-        raise NotApprovable(f"{row.id} was started by {actor}: somebody else has to approve it")
-    _write(installation, row, "approved", {"by": actor, "plan_hash": row.plan_hash})
-
-
-def _write(installation: Installation, row: Row, kind: str, data: dict[str, Any], outcome: str | None = None) -> None:
-    store = installation.store
-    while True:
-        try:
-            head = store.rollout(row.id).head_seq
-            store.decide(row.id, head, kind, data, installation.clock.now(), outcome=outcome)
-            return
-        except HeadMoved:
-            continue

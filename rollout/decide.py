@@ -77,6 +77,7 @@ def decide_roll_back(
     reason: str,
     actor: str,
     at: float,
+    ref: str = "",
     deny: bool = False,
     force: bool = False,
     evidence: Mapping[str, Any] | None = None,
@@ -92,7 +93,7 @@ def decide_roll_back(
         journal = Journal(store.entries(rollout))
         by_person = kind in ("abort", "rollback", "interrupt")
         goes_on = bool(journal.decision and journal.halt and by_person)
-        if journal.closed or (journal.decision and not goes_on):
+        if journal.closed or (journal.decision and not goes_on) or journal.adoption:
             return Readiness(True, "it was decided already", None)
         if not goes_on and not can_turn_back(journal.phase):
             raise CannotTurnBack(
@@ -104,6 +105,7 @@ def decide_roll_back(
             "kind": kind,
             "reason": reason,
             "actor": actor,
+            "ref": ref,
             "deny": deny,
             "forced": force,
             "by_person": by_person,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout import exits
-from rollout.actor import this_person
+from rollout.actor import this_actor
 from rollout.card import Card, CardFolder, CardUnreadable
 from rollout.journal import Journal
 from rollout.phases import can_turn_back
@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("service", nargs="?")
     parser.add_argument("--config")
     parser.add_argument("--reason", default="")
+    parser.add_argument("--ref", default="")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--drill", action="store_true")
     parser.add_argument("--force", action="store_true")
@@ -146,7 +147,7 @@ def put_back(card: Card, cards: CardFolder, fleet_file: Path, told: Told, asked:
         seconds = time.monotonic() - began
         told.say(f"drill: all but the change itself worked in {seconds:.2f} s", drill=True, seconds=seconds)
         return
-    epoch = _decide(card, fleet_file, told, before, reason=asked.reason, ready=ready, force=asked.force)
+    epoch = _decide(card, fleet_file, told, before, asked=asked, ready=ready)
     _move(thin, card, epoch, asked.reason)
     _clear_if_closed(thin, card, cards)
     after = _hold(thin, card)
@@ -235,17 +236,17 @@ def _decide(
     told: Told,
     seen: Mapping[str, Any],
     *,
-    reason: str,
+    asked: argparse.Namespace,
     ready: str,
-    force: bool,
 ) -> int:
     """Journal the decision, which fences whoever drives; without a store, spool it beside the cards."""
     data = {
         "kind": "rollback",
-        "reason": reason or "on-call rollback",
-        "actor": this_person(),
+        "reason": asked.reason or "on-call rollback",
+        "ref": asked.ref,
+        "actor": this_actor(),
         "deny": False,
-        "forced": force,
+        "forced": asked.force,
         "by_person": True,
         "readiness": ready,
         "route": dict(seen["weights"]),
@@ -308,7 +309,7 @@ def _move(thin: Any, card: Card, epoch: int, reason: str) -> None:
         "rollout": card.rollout,
         "epoch": epoch,
         "active": card.original,
-        "by": this_person(),
+        "by": this_actor(),
         "at": time.time(),
         "reason": reason,
     }

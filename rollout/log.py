@@ -23,10 +23,16 @@ KEPT_FILES = 2
 
 def job_log(folder: Path, clock: Clock, service: str) -> Callable[[Job], None]:
     """What notes the end of each job of a service: how long it took, when it is due again, or what broke it."""
-    log = open_log(folder, clock).bind(service=service)
+    note = fleet_log(folder, clock)
+    return lambda job: note(service, job)
 
-    def note(job: Job) -> None:
-        told = log.bind(rollout=job.rollout, epoch=job.epoch, seconds=round(job.seconds, 3))
+
+def fleet_log(folder: Path, clock: Clock) -> Callable[[str, Job], None]:
+    """The same for the jobs of all services; takes the service with each."""
+    log = open_log(folder, clock)
+
+    def note(service: str, job: Job) -> None:
+        told = log.bind(service=service, rollout=job.rollout, epoch=job.epoch, seconds=round(job.seconds, 3))
         if job.error is not None:
             told.error("job_failed", kind=type(job.error).__name__, exc_info=job.error)
         elif job.advanced is not None:

@@ -125,6 +125,13 @@ class Store:
         found = self.db.all("SELECT * FROM rollouts WHERE closed_at IS NULL AND due_at <= ? ORDER BY due_at", now)
         return [_row(row) for row in found]
 
+    def wake_all(self, now: float, *, halted: bool = False) -> None:
+        """Have what is open looked at now: all but the halted ones, or only these (a hold mark turns them back)."""
+        with self.db.transaction() as db:
+            db.execute(
+                "UPDATE rollouts SET due_at = ? WHERE closed_at IS NULL AND (due_at >= ?) = ?", (now, NEVER, halted)
+            )
+
     # The journal
 
     def entries(self, rollout: str, after: int = 0) -> list[Entry]:
@@ -270,6 +277,14 @@ class Store:
             if changed.rowcount:
                 due = NEVER if due_at is None else due_at
                 db.execute("UPDATE rollouts SET due_at = ? WHERE id = ?", (due, rollout))
+
+    def end_lease(self, service: str, epoch: int) -> None:
+        """Give up a lease that was taken for no rollout."""
+        with self.db.transaction() as db:
+            db.execute(
+                "UPDATE services SET holder = NULL, lease_expires_at = NULL WHERE name = ? AND epoch = ?",
+                (service, epoch),
+            )
 
     def lease(self, service: str) -> tuple[Holder, float] | None:
         """Who has the lease and until when."""

@@ -54,6 +54,12 @@ class Installation:
             self._fleet = load(self.fleet_file)
         return self._fleet
 
+    def read_again(self) -> None:
+        """Read the fleet file again; what was read before stays where it is wrong now (SettingsErrors)."""
+        from rollout.settings import load
+
+        self._fleet = load(self.fleet_file)
+
     @property
     def cards(self) -> CardFolder:
         from rollout.card import CardFolder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,10 @@ from rollout.wiring import Installation, thin_rollback
 
 if TYPE_CHECKING:
     from rollout.rows import Row
+
+
+ROUTES_S = 5.0
+"""How long `status` waits for platforms to say where traffic is."""
 
 
 class Usage(Exception):
@@ -55,36 +59,60 @@ def live_route(installation: Installation, row: Row) -> Mapping[str, int] | None
         return None  # then it is told as last journalled, and said so
 
 
+def live_routes(installation: Installation, rows: Sequence[Row]) -> dict[str, Mapping[str, int]]:
+    """The same for many at once, by id; whatever has not answered within ROUTES_S is left out."""
+    import threading
+
+    found: dict[str, Mapping[str, int]] = {}
+
+    def read(row: Row) -> None:
+        if route := live_route(installation, row):
+            found[row.id] = route
+
+    reading = [threading.Thread(target=read, args=[row], daemon=True) for row in rows]
+    for each in reading:
+        each.start()
+    ends_at = installation.clock.now() + ROUTES_S
+    for each in reading:
+        each.join(max(0.0, ends_at - installation.clock.now()))
+    return dict(found)
+
+
 def live_summary(installation: Installation, row: Row) -> dict[str, Any]:
     """How it stands, with traffic read live through the card where that is possible."""
-    from rollout.summary import summarise
-    from rollout.telling import waiting
+    from rollout.summary import stand
 
-    store, now = installation.store, installation.clock.now()
-    summary = summarise(row, store.entries(row.id), now=now, route=live_route(installation, row))
-    wait, driver = store.wait(row.id), store.driver(row.id, now)
-    summary["waits_for"] = waiting(wait, now) if wait and row.closed_at is None else None
-    summary["driven_by"] = str(driver) if driver and row.closed_at is None else None
-    summary["journal"] = str(installation.store_path)
-    return summary
+    summary = stand(installation.store, row, installation.clock.now(), live_route(installation, row))
+    return {**summary, "journal": str(installation.store_path)}
 
 
-def complete_service(incomplete: str) -> list[str]:
-    """Service names for the shell."""
+def complete_service(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Service names for the shell; none, without a word, where they cannot be read."""
     try:
-        installation = find_installation(None)
-        return [name for name in installation.fleet.services if name.startswith(incomplete)]
+        return [name for name in _named_before(ctx).fleet.services if name.startswith(incomplete)]
     except Exception:
         return []
 
 
-def complete_rollout(incomplete: str) -> list[str]:
-    """Ids and service names for the shell."""
+def complete_rollout(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids and names of services with rollouts for the shell, newest first; no store is made for it."""
     try:
-        rows = find_installation(None).store.rollouts(limit=50)
-        return [name for row in rows for name in (row.id, row.service) if name.startswith(incomplete)]
+        installation = _named_before(ctx)
+        rows = installation.store.rollouts(limit=50) if installation.store_path.exists() else []
+        names = dict.fromkeys(name for row in rows for name in (row.id, row.service))
+        return [name for name in names if name.startswith(incomplete)]
     except Exception:
         return []
+
+
+def _named_before(ctx: typer.Context) -> Installation:
+    """The fleet of the --config that stands on the unfinished line, after the command or before it, else the usual."""
+    at: Any = ctx
+    while at is not None:
+        if config := at.params.get("config"):
+            return find_installation(Path(config).expanduser())  # the shell has not expanded it yet
+        at = at.parent
+    return find_installation(None)
 
 
 Config = Annotated[Path | None, typer.Option("--config", help="Fleet file; else ROLLOUT_CONFIG, ./fleet.yaml, yours.")]
@@ -94,4 +122,6 @@ Name = Annotated[str, typer.Argument(metavar="SERVICE", autocompletion=complete_
 Which = Annotated[str, typer.Argument(metavar="ID|SERVICE", autocompletion=complete_rollout)]
 Image = Annotated[str | None, typer.Option("--image", metavar="REF", help="What to patch to; else the fleet file's.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Goes into the journal.")]
+Ref = Annotated[str, typer.Option("--ref", metavar="TICKET", help="What this belongs to; a policy may want one.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it is done, or leave it to rollout serve.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Leave with 7 if it still runs.")]

@@ -1,7 +1,8 @@
-"""plan · start · resume · approve · abort · rollback: one rollout and its turns."""
+"""plan · start · resume · abort · rollback: one rollout and its turns."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +19,17 @@ from rollout.commands.options import (
     Name,
     Quiet,
     Reason,
+    Ref,
     Stranded,
     Timeout,
     Usage,
+    Wait,
     Which,
     complete_service,
     find_installation,
     live_summary,
+    raise_if_nobody_serves,
+    server_of,
 )
 from rollout.render import Screen, plan_text, standing
 
@@ -70,12 +75,15 @@ def start(
         Path | None, typer.Option("--plan", metavar="FILE", help="Carry out exactly this saved plan.")
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help="The same key again is the same rollout.")] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it from here until it is promoted.")] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Stay until it is promoted, or leave it to rollout serve.")
+    ] = True,
     timeout: Timeout = None,
     end_warm: Annotated[
         bool, typer.Option("--end-warm", help="Give up the way back of the last rollout first.")
     ] = False,
     reason: Reason = "",
+    ref: Ref = "",
     config: Config = None,
     json_out: Json = False,
     quiet: Quiet = False,
@@ -85,38 +93,43 @@ def start(
 
     if image and plan:
         raise Usage("--image and --plan exclude each other: a saved plan says its image")
-    if not wait:
-        raise Usage("nothing would drive it: no `rollout serve` is running here. Leave --no-wait out")
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
+    if not wait:
+        raise_if_nobody_serves(installation)
     saved = _saved_plan(plan) if plan else None
     _end_warm(installation, service, end_warm, screen, key)
     started = control.start(
-        installation, service, image=image, saved=saved, key=key, actor=this_person(), reason=reason
+        installation, service, image=image, saved=saved, key=key, actor=this_person(), reason=reason, ref=ref
     )
     if started.again:
         screen.say(f"{key}: this key opened {started.row.id} already; going on with it")
-    screen.say(
-        f"{started.row.id}: driven from here; nothing watches it when this command ends (Ctrl-C puts traffic back)"
-    )
+    if not wait:
+        hand_over(installation, started.row, screen)
+    if not server_of(installation):
+        screen.say(
+            f"{started.row.id}: driven from here; nothing watches it when this command ends (Ctrl-C puts traffic back)"
+        )
     _follow(installation, started.row, screen, timeout, finished=follow.is_accepted)
 
 
 def _saved_plan(path: Path) -> Any:
+    from rollout.journal import canonical
     from rollout.plan import Plan
 
     try:
         document = json.loads(path.read_text())
         saved = Plan.from_json(document["plan"])
+        is_whole = hashlib.sha256(canonical(document["plan"]).encode()).hexdigest() == document.get("hash")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Usage(f"{path} is not a plan that `rollout plan --out` saved: {error!r}") from error
-    if saved.hash != document.get("hash"):
+    if not is_whole:
         raise Usage(f"{path} was changed since it was saved: its hash does not match")
     return saved
 
 
 def _end_warm(installation: Installation, service: str, wanted: bool, screen: Screen, key: str | None) -> None:
     """Retire what is warm, if asked for or if its window has ended anyway."""
-    from rollout import control, follow
+    from rollout import follow, interventions
     from rollout.journal import Journal
     from rollout.summary import is_way_back_open
 
@@ -130,16 +143,18 @@ def _end_warm(installation: Installation, service: str, wanted: bool, screen: Sc
         return
     if not over:
         screen.say(f"{row.id}: giving up its way back to {row.plan['original']} ({row.plan['original_image'][:19]})")
-        control.end_warm(installation, row, this_person())
+        interventions.end_warm(installation, row, this_person())
     _follow(installation, row, screen, None, to_end=True, go_on=True)
 
 
-def _listener(installation: Installation, service: str, screen: Screen) -> Any:
+def _listener(installation: Installation, row: Row, screen: Screen) -> Any:
     from rollout.engine.local import Listener
     from rollout.log import job_log
 
-    note_job = job_log(installation.state_dir, installation.clock, service)
-    return Listener(screen.entry, screen.wait, screen.elsewhere, note_job)
+    note_job = job_log(installation.state_dir, installation.clock, row.service)
+    return Listener(
+        screen.entry, lambda wait: screen.wait(wait, row.id), lambda holder: screen.elsewhere(holder, row.id), note_job
+    )
 
 
 def _follow(
@@ -159,14 +174,16 @@ def _follow(
     have traffic back is what the command was for, so that it is a success.
     """
     from rollout import control, follow
+    from rollout.commands.views import driving
     from rollout.store import StoreError
 
     for merged in control.merge_spool(installation):
         screen.say(merged)
-    listener = _listener(installation, row.service, screen)
+    listener = _listener(installation, row, screen)
     follower = follow.Follower(installation, row.id, listener, screen.say, this_person(), timeout)
     try:
-        now, code = follower.until(finished or (follow.is_closed if to_end else follow.finish_line(row)))
+        with driving(installation, row, screen):
+            now, code = follower.until(finished or (follow.is_closed if to_end else follow.finish_line(row)))
     except StoreError as error:
         raise Stranded(installation, row, error) from error
     if go_on and now.closed_at is not None and code is None:
@@ -179,23 +196,37 @@ def _follow(
     raise typer.Exit(summary["exit_code"])
 
 
+def hand_over(installation: Installation, row: Row, screen: Screen) -> None:
+    """`rollout serve` drives it: say so, and end with 0."""
+    summary = {**live_summary(installation, installation.store.rollout(row.id)), "exit_code": exits.DONE}
+    screen.document(
+        summary, f"{row.id}: handed over to {server_of(installation)}; watch: rollout status {row.id} --watch"
+    )
+    raise typer.Exit(exits.DONE)
+
+
 @commands.command()
 def resume(
     which: Which,
     timeout: Timeout = None,
+    wait: Wait = True,
     after_rollback: Annotated[bool, typer.Option("--after-rollback", hidden=True)] = False,
     config: Config = None,
     json_out: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Drive a rollout on from here: after a crash, or after a halt whose cause was put right."""
-    from rollout import control
+    from rollout import control, interventions
 
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
+    if not wait:
+        raise_if_nobody_serves(installation)
     row = control.find(installation, which)
     if after_rollback:
         screen.say("the rest: giving the patched side up (safe to interrupt; rollout resume goes on)")
-    control.resume(installation, row, this_person())
+    interventions.resume(installation, row, this_person())
+    if not wait:
+        hand_over(installation, row, screen)
     if control.clear_left_over_mark(installation, row):
         screen.say(f"{row.id}: cleared the hold mark that it had left")
     row = installation.store.rollout(row.id)
@@ -203,18 +234,15 @@ def resume(
 
 
 @commands.command()
-def approve(which: Which, config: Config = None, json_out: Json = False) -> None:
-    """Let a rollout that waits for approval go on."""
-    from rollout import control
-
-    installation = find_installation(config)
-    row = control.find(installation, which)
-    control.approve(installation, row, this_person())
-    Screen(as_json=json_out).document({"id": row.id, "approved": True}, f"approved {row.id}; whoever drives it goes on")
-
-
-@commands.command()
-def abort(which: Which, reason: Reason, config: Config = None, json_out: Json = False, quiet: Quiet = False) -> None:
+def abort(
+    which: Which,
+    reason: Reason,
+    wait: Wait = True,
+    ref: Ref = "",
+    config: Config = None,
+    json_out: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Stop a rollout and put everything back."""
     from rollout import control
 
@@ -222,8 +250,12 @@ def abort(which: Which, reason: Reason, config: Config = None, json_out: Json = 
     row = control.find(installation, which)
     if row.closed_at is not None:
         raise Usage(f"{row.id} is closed already ({row.outcome}); where traffic is: rollout status {row.service}")
-    ready = control.turn_back(installation, row, "abort", reason=reason, actor=this_person())
+    if not wait:
+        raise_if_nobody_serves(installation)
+    ready = control.turn_back(installation, row, "abort", reason=reason, actor=this_person(), ref=ref)
     screen.say(f"{row.id}: {ready.why}")
+    if not wait:
+        hand_over(installation, row, screen)
     _follow(installation, installation.store.rollout(row.id), screen, None, to_end=True, put_back_asked=True)
 
 
@@ -231,6 +263,7 @@ def abort(which: Which, reason: Reason, config: Config = None, json_out: Json = 
 def rollback(
     service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", autocompletion=complete_service)] = None,
     reason: Reason = "",
+    ref: Ref = "",
     drill: Annotated[bool, typer.Option("--drill", help="All but the change itself.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even onto a side that is not healthy.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Also give the patched side up.")] = True,
@@ -239,3 +272,8 @@ def rollback(
 ) -> None:
     """Put traffic back on the warm side, now."""
     raise AssertionError("the entry takes this command to the emergency path")  # here for help and completion
+
+
+def follow_to_end(installation: Installation, row: Row, screen: Screen, *, expected: int) -> None:
+    """Drive or watch what a person's word began until the rollout is closed; `expected` is what success is."""
+    _follow(installation, installation.store.rollout(row.id), screen, None, to_end=True, put_back_asked=True)

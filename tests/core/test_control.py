@@ -13,7 +13,7 @@ import pytest
 
 from providers.base import HoldMark, NotFound
 from providers.memory.clock import VirtualClock
-from rollout import actor, bootstrap, control
+from rollout import actor, bootstrap, control, interventions
 from rollout.cli import _explain
 from rollout.commands.options import Stranded, live_route
 from rollout.control import NothingToDo, UnknownRollout
@@ -193,13 +193,13 @@ def test_a_retired_rollout_cannot_be_turned_back(installation: Installation) -> 
 def test_only_what_is_halted_is_resumed(installation: Installation) -> None:
     """`resume` after a crash writes entries that mean nothing, or forgets that it was promoted."""
     row = start(installation).row
-    control.resume(installation, row, "me")
+    interventions.resume(installation, row, "me")
     assert len(installation.store.entries(row.id)) == 1
     for phase, outcome in (("preparing", "running"), ("warm", "promoted")):
         epoch = installation.store.take_lease("shop", HOLDER, 1.0)
         installation.store.append(row.id, epoch, "entered", phase, {}, 1.0)
         installation.store.append(row.id, epoch, "halted", "", {"reason": "x"}, 1.0, outcome="halted")
-        control.resume(installation, installation.store.rollout(row.id), "me")
+        interventions.resume(installation, installation.store.rollout(row.id), "me")
         assert installation.store.rollout(row.id).outcome == outcome
 
 
@@ -207,14 +207,14 @@ def test_a_warm_side_is_given_up_only_when_there_is_one(installation: Installati
     """`--end-warm` ends a rollout that is still moving traffic."""
     row = start(installation).row
     with pytest.raises(Claimed):
-        control.end_warm(installation, row, "me")
+        interventions.end_warm(installation, row, "me")
     warm = drive(installation, row.id, lambda row: row.phase == "warm")
-    control.end_warm(installation, warm, "me")
+    interventions.end_warm(installation, warm, "me")
     closed = drive(installation, row.id)
     assert closed.phase == "retired" and closed.closed_at is not None
     assert closed.closed_at < warm.opened_at + 60 + 2
     with pytest.raises(Claimed):
-        control.end_warm(installation, closed, "me")
+        interventions.end_warm(installation, closed, "me")
 
 
 def test_an_approval_is_a_second_persons_and_only_when_asked(tmp_path: Path) -> None:
@@ -222,12 +222,12 @@ def test_an_approval_is_a_second_persons_and_only_when_asked(tmp_path: Path) -> 
     (tmp_path / "fleet.yaml").write_text(FLEET.replace("settle: 1s", "settle: 1s\n    approval: required"))
     made = Installation(tmp_path / "fleet.yaml", VirtualClock())
     row = start(made).row
-    with pytest.raises(control.NotApprovable, match="does not wait"):
-        control.approve(made, row, "boss")
+    with pytest.raises(interventions.NotApprovable, match="does not wait"):
+        interventions.approve(made, row, "boss")
     row = drive(made, row.id, lambda row: row.outcome == "waiting_approval")
-    with pytest.raises(control.NotApprovable, match="somebody else"):
-        control.approve(made, row, "me")
-    control.approve(made, row, "boss")
+    with pytest.raises(interventions.NotApprovable, match="somebody else"):
+        interventions.approve(made, row, "me")
+    interventions.approve(made, row, "boss")
     assert drive(made, row.id, lambda row: row.phase == "warm").outcome == "promoted"
 
 
@@ -247,26 +247,6 @@ def test_a_user_whom_the_system_does_not_name_is_told_by_number(monkeypatch: pyt
 
 
 # Journals
-
-
-def test_whole_journals_verify_and_broken_ones_are_named(installation: Installation) -> None:
-    """A journal that was tampered with is called whole."""
-    row = start(installation).row
-    drive(installation, row.id)
-    whole = bootstrap.verify(installation, row.id)
-    assert whole["broken"] == [] and whole["verified"] == 1
-    assert "1 journals are whole" in bootstrap.verify_text(whole)
-    installation.store.db.all("UPDATE journal SET data = '{}' WHERE seq = 3")
-    broken = bootstrap.verify(installation, None)
-    assert "entry 3" in broken["broken"][0] and "1 journals are broken" in bootstrap.verify_text(broken)
-
-
-def test_a_journal_cut_at_its_end_is_found(installation: Installation) -> None:
-    """The last entries of a journal disappear without a trace."""
-    row = start(installation).row
-    drive(installation, row.id)
-    installation.store.db.all("DELETE FROM journal WHERE seq > 10")
-    assert "the journal ends at entry 10" in bootstrap.verify(installation, row.id)["broken"][0]
 
 
 def test_a_standing_service_is_not_stood_up_again(installation: Installation) -> None:
@@ -324,7 +304,7 @@ def test_a_promoted_rollout_that_is_closed_stays_promoted(installation: Installa
     """Whether last week's patch was accepted depends on the service being taken down since."""
     row = start(installation).row
     warm = drive(installation, row.id, lambda row: row.phase == "warm")
-    control.close(installation, warm, "me", "the service was taken down")
+    interventions.close(installation, warm, "me", "the service was taken down")
     closed = installation.store.rollout(row.id)
     assert closed.closed_at is not None and closed.outcome == "promoted"
     assert installation.store.wait(row.id) is None and installation.store.lease("shop") is None

@@ -183,6 +183,7 @@ def test_a_decision_says_who_why_and_how_ready(world: World, kind: Kind, by_pers
         "reason": "errors",
         "actor": "oncall",
         "deny": True,
+        "ref": "",
         "forced": False,
         "by_person": by_person,
         "readiness": "blue: 2 of 2 healthy",

@@ -1,0 +1,188 @@
+"""Drive everything that is open, in one process: what is due becomes a job, jobs are bounded, nothing waits in memory.
+
+The store says what is due, so that any other process may change it at any time; a look at it costs one indexed read.
+A rollout that a living command drives is left to that command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rollout.engine.local import Job
+from rollout.journal import Entry
+from rollout.lease import HEARTBEAT_S, Holder
+from rollout.means import Means
+from rollout.presence import leave_server, note_server
+from rollout.rows import Row
+from rollout.store import LeaseHeld, Store, StoreError
+
+TICK_S = 0.2
+AGAIN_S = 5.0
+"""After a job that broke: nothing of the rollout's own says when to try again."""
+JUMP_S = 5.0
+"""A clock that differs by more than this from a steady one was set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something else that a serving process does now and then. What it raises is told, and stops nothing."""
+
+    name: str
+    every_s: float
+    do: Callable[[], None]
+
+
+@dataclass
+class Watchers:
+    """Who is told: entries as they are written, jobs as they end, trouble in words."""
+
+    entry: Callable[[Row, Entry], None] = lambda row, entry: None
+    job: Callable[[Row, Job], None] = lambda row, job: None
+    trouble: Callable[[str, BaseException], None] = lambda what, error: None
+    store_trouble: Callable[[StoreError | None], None] = lambda error: None
+
+
+@dataclass
+class Server:
+    """`tick` again and again; `steady` is a clock that nobody can set, in seconds."""
+
+    store: Store
+    means_of: Callable[[str], Means]
+    now: Callable[[], float]
+    steady: Callable[[], float]
+    holder: Holder
+    jobs: int = 8
+    watchers: Watchers = field(default_factory=Watchers)
+    chores: Sequence[Chore] = ()
+
+    def __post_init__(self) -> None:
+        self._running: dict[str, tuple[Row, Job]] = {}
+        self._told: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
+        self._done_at: dict[str, float] = {}
+        self._noted_at: float | None = None
+        self._offset: float | None = None
+        self._store_failed = False
+
+    @property
+    def running(self) -> int:
+        """Jobs that act at this moment."""
+        return len(self._running)
+
+    def begin(self) -> None:
+        """Be the one that serves; AlreadyServed where another one does."""
+        self._note_presence()
+        for row in self.store.rollouts(open_only=True):
+            self._told[row.id] = row.head_seq
+        self.store.wake_all(self.now())  # whoever drove before is gone: look at all that is open
+
+    def tick(self) -> None:
+        """End jobs that are done, begin those that are due, and do chores. Trouble is told, never raised.
+
+        AlreadyServed is: another process took this one's place while it was stopped.
+        """
+        self._collect()
+        try:
+            self._heed_clock()
+            self._note_presence()
+            self._begin_what_is_due()
+        except StoreError as error:
+            self._store_failed = True
+            self.watchers.store_trouble(error)
+            return
+        if self._store_failed:
+            self._store_failed = False
+            self.watchers.store_trouble(None)
+        self._do_chores()
+
+    def stop(self) -> None:
+        """Begin nothing more; `tick` goes on collecting what still runs."""
+        self.jobs = 0
+
+    def leave(self) -> None:
+        leave_server(self.store.db, self.holder)
+
+    def _begin_what_is_due(self) -> None:
+        now = self.now()
+        for row in self.store.due(now):
+            if len(self._running) >= self.jobs:
+                return
+            if row.id in self._running or self._not_before.get(row.id, 0.0) > self.steady():
+                continue
+            if self.store.driver(row.id, now) != self.holder:
+                self._put_off(row.id, 1.0)  # a command drives it, and goes on once it has gone
+                continue
+            self._begin(row)
+
+    def _begin(self, row: Row) -> None:
+        try:
+            job = Job(row.id, self.means_of(row.plan["provider"]), self.holder)
+        except Exception as error:  # a provider that cannot be loaded: only its own rollouts wait
+            self.watchers.trouble(row.id, error)
+            self._put_off(row.id, AGAIN_S)
+            return
+        self._told.setdefault(row.id, row.head_seq - 1 if row.head_seq == 1 else row.head_seq)
+        self._running[row.id] = (row, job)
+        job.begin()
+
+    def _collect(self) -> None:
+        for name, (row, job) in list(self._running.items()):
+            if not job.done.is_set():
+                continue
+            del self._running[name]
+            if isinstance(job.error, LeaseHeld):
+                self._put_off(name, min(job.error.expires_in_s, AGAIN_S))
+            elif job.error is not None:
+                self.watchers.trouble(name, job.error)
+                self._put_off(name, AGAIN_S)
+            self.watchers.job(row, job)
+            self._tell(row)
+
+    def _tell(self, row: Row) -> None:
+        try:
+            for entry in self.store.entries(row.id, self._told.get(row.id, 0)):
+                self._told[row.id] = entry.seq
+                self.watchers.entry(row, entry)
+                if entry.kind == "closed":
+                    self._told.pop(row.id, None)
+        except StoreError:
+            return  # told after the next job
+
+    def _put_off(self, rollout: str, seconds: float) -> None:
+        self._not_before[rollout] = self.steady() + seconds
+
+    def _note_presence(self) -> None:
+        if self._noted_at is None or self.steady() - self._noted_at >= HEARTBEAT_S:
+            note_server(self.store.db, self.holder, self.now())
+            self._noted_at = self.steady()
+
+    def _heed_clock(self) -> None:
+        """Due times were written by another clock, if this one was set: look at everything again."""
+        offset = self.now() - self.steady()
+        if self._offset is not None and abs(offset - self._offset) > JUMP_S:
+            jumped_s = offset - self._offset
+            self.store.wake_all(self.now())
+            self._not_before.clear()
+            self.watchers.trouble("clock", ClockJumped(jumped_s))
+        self._offset = offset
+
+    def _do_chores(self) -> None:
+        for chore in self.chores:
+            if self.steady() - self._done_at.get(chore.name, -chore.every_s) >= chore.every_s:
+                self._done_at[chore.name] = self.steady()
+                try:
+                    chore.do()
+                except Exception as error:
+                    self.watchers.trouble(chore.name, error)
+
+
+class ClockJumped(Exception):
+    """The machine's clock was set while rollouts were open."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the clock was set {abs(seconds):.0f} s {'forward' if seconds > 0 else 'back'}: soaks begin again, "
+            f"deadlines and windows are judged by the new time"
+        )
+        self.seconds = seconds

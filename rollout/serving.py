@@ -1,0 +1,211 @@
+"""`rollout serve`, put together: the engine, who is told, what else is done now and then, and how it stops.
+
+SIGTERM or Ctrl-C: no new job begins, those that act end, and what stays open is named. Once more: at once. SIGHUP
+reads the fleet file again (receivers, checkpoints, retention), or keeps what it had and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rollout import control
+from rollout.care.checkpoint import write_checkpoint
+from rollout.care.retention import prune
+from rollout.engine.local import Job
+from rollout.engine.serve import TICK_S, Chore, Server, Watchers
+from rollout.engine.systemd import notify
+from rollout.fleet_journal import FleetJournal
+from rollout.follow import LeftAtOnce
+from rollout.journal import Entry
+from rollout.lease import this_process
+from rollout.log import fleet_log, open_log
+from rollout.notify.background import delivering
+from rollout.notify.deliverer import Deliverer
+from rollout.notify.direct import StoreTrouble
+from rollout.notify.target import targets_of
+from rollout.rows import Row
+from rollout.settings import SettingsErrors
+from rollout.store import StoreError
+from rollout.telling import sentence
+from rollout.vigil import LOOK_S
+from rollout.wiring import Installation
+
+GRACE_S = 60.0
+"""How long jobs that act may take to end after SIGTERM; what they did is journalled either way."""
+WATCHDOG_S = 5.0
+MERGE_S = 5.0
+DAY_S = 86_400.0
+
+
+class Serving:
+    """`say` is for people, `event` for those who read JSON lines."""
+
+    def __init__(
+        self, installation: Installation, say: Callable[[str], None], event: Callable[..., None], jobs: int | None
+    ) -> None:
+        self._installation, self._say, self._event = installation, say, event
+        self._jobs = jobs
+        self._asked = 0
+        self._reload = False
+        self._said_at: float | None = None
+        self._note_job = fleet_log(installation.state_dir, installation.clock)
+        self._log = open_log(installation.state_dir, installation.clock)
+
+    def until_stopped(self) -> list[str]:
+        """Serve; then the ids of what is still open. AlreadyServed, StoreError and SettingsErrors: it never began."""
+        installation = self._installation
+        server = Server(
+            store=installation.store,
+            means_of=installation.means,
+            now=installation.clock.now,
+            steady=time.monotonic,
+            holder=this_process(),
+            jobs=self._most_jobs(),
+            watchers=Watchers(self._tell, self._end_job, self._trouble, self._store_trouble),
+            chores=self._chores(),
+        )
+        self._tell_receivers()
+        with self._signals(), delivering(lambda: self._deliverer, self._store_trouble):
+            server.begin()
+            self._say(self._greeting())
+            notify("READY=1")
+            try:
+                self._loop(server)
+            finally:
+                notify("STOPPING=1")
+                server.leave()
+        return [row.id for row in installation.store.rollouts(open_only=True)]
+
+    def _loop(self, server: Server) -> None:
+        stopping_at: float | None = None
+        while True:
+            server.tick()
+            if self._reload and not self._asked:
+                self._read_again(server)
+            if self._asked > 1:
+                raise LeftAtOnce("left at once; what was being done is journalled. Go on with: rollout serve")
+            if self._asked and stopping_at is None:
+                stopping_at = time.monotonic()
+                server.stop()
+                self._say(f"stopping: {server.running} jobs end first (once more to leave at once)")
+            if stopping_at is not None and (not server.running or time.monotonic() - stopping_at > GRACE_S):
+                return
+            self._installation.clock.sleep(TICK_S)
+
+    def _greeting(self) -> str:
+        rows = self._installation.store.rollouts(open_only=True)
+        told = "; ".join(f"{row.id} ({row.phase})" for row in rows) or "nothing is open"
+        return f"serving {self._installation.fleet_file}: {told}"
+
+    # What is told
+
+    def _tell(self, row: Row, entry: Entry) -> None:
+        told = sentence(entry)
+        self._event(entry.kind, id=row.id, service=row.service, seq=entry.seq, at=entry.at, step=entry.step, text=told)
+        if told:
+            self._say(f"{time.strftime('%H:%M:%S', time.localtime(entry.at))}  {row.service}: {told}")
+
+    def _end_job(self, row: Row, job: Job) -> None:
+        self._note_job(row.service, job)
+
+    def _trouble(self, what: str, error: BaseException) -> None:
+        self._log.error("trouble", what=what, kind=type(error).__name__, text=str(error))
+        self._event("trouble", what=what, text=str(error))
+        self._say(f"{what}: {type(error).__name__}: {error}")
+        if what == "clock":
+            now = self._installation.clock.now()
+            FleetJournal(self._installation.store.db).append("clock_jumped", "", {"text": str(error)}, now)
+
+    def _store_trouble(self, error: StoreError | None) -> None:
+        """Told at once, and once more when it is over."""
+        if error is None:
+            self._say("the store can be used again")
+            problems = self._direct.over()
+        else:
+            self._log.error("store_trouble", text=str(error))
+            problems = self._direct.seen(error)
+            if self._is_new():
+                self._say(f"{error}. Nothing moves until it can be used; rollout rollback works without it")
+        for problem in problems:
+            self._say(problem)
+
+    def _is_new(self) -> bool:
+        """A store that stays full would otherwise be told five times a second."""
+        if self._said_at is not None and time.monotonic() - self._said_at < LOOK_S:
+            return False
+        self._said_at = time.monotonic()
+        return True
+
+    # What else is done
+
+    def _chores(self) -> list[Chore]:
+        installation, keep = self._installation, self._installation.fleet.keep
+        chores = [
+            Chore("watchdog", WATCHDOG_S, lambda: notify("WATCHDOG=1")),
+            Chore("spool", MERGE_S, self._merge_spool),
+            # A hold mark turns a halted rollout back, too; nothing else looks at it.
+            Chore("halted", LOOK_S, lambda: installation.store.wake_all(installation.clock.now(), halted=True)),
+        ]
+        if keep.checkpoints:
+            folder = self._folder(keep.checkpoints)
+            every_s = keep.checkpoint_every_s
+            chores.append(Chore("checkpoint", every_s, lambda: _ignore(write_checkpoint(installation, folder))))
+        if keep.journals_s and keep.archive:
+            older_s, archive = keep.journals_s, self._folder(keep.archive)
+            chores.append(Chore("retention", DAY_S, lambda: _ignore(prune(installation, older_s, archive))))
+        return chores
+
+    def _folder(self, written: str) -> Path:
+        return self._installation.fleet_file.absolute().parent / written
+
+    def _merge_spool(self) -> None:
+        for merged in control.merge_spool(self._installation):
+            self._say(merged)
+
+    # Signals
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(number: int, frame: FrameType | None) -> None:
+            self._asked += 1
+
+        def reload(number: int, frame: FrameType | None) -> None:
+            self._reload = True
+
+        handlers: dict[signal.Signals, Any] = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: reload}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _read_again(self, server: Server) -> None:
+        self._reload = False
+        try:
+            self._installation.read_again()
+        except (SettingsErrors, OSError) as error:
+            self._say(f"the fleet file cannot be read again, what was read before holds: {error}")
+            return
+        server.jobs, server.chores = self._most_jobs(), self._chores()
+        self._tell_receivers()
+        self._say("read the fleet file again")
+
+    def _most_jobs(self) -> int:
+        return self._jobs or self._installation.fleet.serve.jobs
+
+    def _tell_receivers(self) -> None:
+        """Who is told of news, as the fleet file has it now."""
+        installation, targets = self._installation, targets_of(self._installation.fleet.notify)
+        self._deliverer = Deliverer(installation.store.db, targets, installation.clock)
+        self._direct = StoreTrouble(targets, installation.clock)
+
+
+def _ignore(result: object) -> None:
+    """A chore's result is told by what it journalled."""
