@@ -62,7 +62,7 @@ def write_card(run: Run, step: str = "card", *, valid_for_s: float | None = None
         now = run.clock.now()
         card = latest_card(run) or first_card(run, now)
         until = now + valid_for_s if valid_for_s is not None else card.valid_until
-        return replace(card, capacity=run.need, valid_until=until, closed=closed).to_json()
+        return replace(card, capacity=run.need, valid_until=until, closed=closed, epoch=run.epoch).to_json()
 
     def do(intent: Intent) -> Mapping[str, Any]:
         try:
@@ -234,9 +234,10 @@ def adopted_slots(run: Run) -> tuple[Slot, Slot]:
 
 
 def adopted_at(run: Run) -> float:
-    """When a person said so last, or that it may go on: until T later a write of ours may still land."""
+    """When a person said so, or that it may go on, or the way back was closed: from then on nobody else writes."""
+    closed = run.journal.record("adopt:card")
     said = [entry.at for entry in run.journal.entries if entry.kind in ("adopted", "resumed")]
-    return max(said)
+    return max([*said, *([closed.at] if closed else [])])
 
 
 def attach(run: Run, step: str, slot: Slot) -> Act:

@@ -121,15 +121,15 @@ def take_as_is(run: Run) -> None:
     serving, standby = acts.adopted_slots(run)
 
     run.enter("adopting")
-    run.rest("adopt:quiet", acts.adopted_at(run) + run.provider.write_timeout_s)
+    if run.did("card"):
+        run.once(acts.write_card(run, "adopt:card", closed="adopted"))  # first: nobody goes back to what is given up
+    run.rest("adopt:quiet", acts.adopted_at(run) + 2 * run.provider.write_timeout_s)
     run.until("adopt:drained", Fact("drained", standby), deadline="drained", go_on=True)
     run.once(acts.detach(run, "adopt:detach", standby))
     if run.did("mirror"):
         run.once(acts.give_up(run, "adopt:give-up", standby))
         run.until("adopt:gone", Fact("gone", standby), deadline="drained", go_on=True)
         run.once(acts.unpin(run, "adopt:unpin", serving, acts.captured(run, run.plan.original).floor))
-    if run.did("card"):
-        run.once(acts.write_card(run, "adopt:card", closed="adopted"))
     run.once(acts.clear_mark(run, "adopt:clear-mark"))
     run.close("adopted", "promoted" if serving == run.plan.replacement else "aborted")
 

@@ -21,6 +21,7 @@ class Card:
     `target` is what `providers/<provider>/rollback.py` needs; `capacity` the units that the original must have;
     `write_timeout_s` how long a write in flight may still land; `valid_until` (seconds since 1970) is None until
     the rollout is promoted. `was_healthy`: all that the original needs was healthy when the card was written.
+    `epoch` is the service's at the last writing: a store that is behind it was put back from a backup.
     """
 
     rollout: str
@@ -36,6 +37,7 @@ class Card:
     was_healthy: bool = False
     valid_until: float | None = None
     closed: str = ""
+    epoch: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -83,7 +83,7 @@ def _explain(error: Exception) -> tuple[int, str]:
 def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
     from providers.base import ProviderError
     from rollout.bootstrap import DidNotComeUp
-    from rollout.control import NothingToDo
+    from rollout.control import NothingToDo, StoreBehind
     from rollout.decide import CannotTurnBack
     from rollout.engine.job import UnknownStory
     from rollout.follow import LeftAtOnce
@@ -108,7 +108,11 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         (AlreadyServed, exits.LOCKED, lambda error: f", since {_when(error.server.since)}; one is enough"),
         (LeaseHeld, exits.LOCKED, lambda error: ". Try again in a moment"),
         (StalePlan, exits.STALE_PLAN, nothing),
-        ((CannotTurnBack, DidNotComeUp, UnknownStory, Stranded, NotAdoptable), exits.PERSON_NEEDED, nothing),
+        (
+            (CannotTurnBack, DidNotComeUp, UnknownStory, Stranded, NotAdoptable, StoreBehind),
+            exits.PERSON_NEEDED,
+            nothing,
+        ),
         (LeftAtOnce, exits.INTERRUPTED, nothing),
         (ProviderError, exits.USAGE, lambda error: "; nothing was changed"),
         (StoreError, exits.INTERNAL, lambda error: ". Nothing was begun; rollout rollback works without the store"),

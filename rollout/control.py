@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers.base import Service
+from rollout.care.restored import is_rollback_only, looks_restored
 from rollout.decide import Kind, Readiness, decide_roll_back
 from rollout.gate import GateRule
 from rollout.journal import Journal
@@ -31,6 +32,10 @@ from rollout.wiring import Installation
 
 class NothingToDo(Exception):
     """The service runs that image already."""
+
+
+class StoreBehind(Exception):
+    """The store was put back from a backup: nothing begins until a person has looked at it."""
 
 
 class RefMissing(Exception):
@@ -120,6 +125,9 @@ def start(
     open_already = store.rollouts(name, open_only=True)
     if open_already:
         raise Claimed(open_already[0])
+    behind = is_rollback_only(store.db) or looks_restored(installation, name)
+    if behind:
+        raise StoreBehind(behind)
     plan = make_plan(installation, name, saved.patch.reference if saved else image)
     if saved:
         raise_if_stale(saved, plan)

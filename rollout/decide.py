@@ -93,8 +93,13 @@ def decide_roll_back(
         journal = Journal(store.entries(rollout))
         by_person = kind in ("abort", "rollback", "interrupt")
         goes_on = bool(journal.decision and journal.halt and by_person)
-        if journal.closed or (journal.decision and not goes_on) or journal.adoption:
+        if journal.closed or (journal.decision and not goes_on):
             return Readiness(True, "it was decided already", None)
+        if journal.adoption:
+            raise CannotTurnBack(
+                f"{rollout}: {journal.adoption.data['by']} took what serves as it is; the other side is being given up. "
+                f"To go back, start a rollout to the earlier image"
+            )
         if not goes_on and not can_turn_back(journal.phase):
             raise CannotTurnBack(
                 f"{rollout} is {journal.phase}: its way back was given up; "

@@ -180,9 +180,14 @@ def _raise_if_closed(card: Card) -> None:
 
 
 def _closed(card: Card) -> Refusal:
+    why = (
+        "a person took what serves as it is"
+        if card.closed == "adopted"
+        else f"{card.original} was kept warm until its window ended"
+    )
     return Refusal(
-        f"the way back of {card.rollout} closed: {card.original} was kept warm until its window ended. "
-        f"Traffic stays on {card.replacement}. To go back now: rollout start {card.service} --image <earlier image>"
+        f"the way back of {card.rollout} closed: {why}. Traffic stays where it is: rollout status {card.service}. "
+        f"To go back now: rollout start {card.service} --image <earlier image>"
     )
 
 
@@ -278,7 +283,7 @@ def _raise_if_over(card: Card, journal: Journal) -> None:
     """The card was read a moment ago; the journal is newer."""
     if journal.closed and journal.phase == "rolled_back":
         raise Refusal(f"{card.rollout} was rolled back meanwhile: traffic is on {card.original}", exits.DONE)
-    if journal.closed or not (journal.decision or can_turn_back(journal.phase)):
+    if journal.closed or journal.adoption or not (journal.decision or can_turn_back(journal.phase)):
         raise _closed(card)
 
 

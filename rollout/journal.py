@@ -82,7 +82,7 @@ class Journal:
         self.decision: Entry | None = None
         self.halt: Entry | None = None
         self.paused: Entry | None = None
-        self.adoption: Entry | None = None  # the last word: a decision to turn back after it takes its place
+        self.adoption: Entry | None = None  # it and `decision`: the last word of the two counts
         self.warnings: dict[str, Entry] = {}  # what they are about → since when
         self.warm_ended: Entry | None = None
         self.closed: Entry | None = None
@@ -112,7 +112,7 @@ class Journal:
         if entry.kind == "roll_back_decided":
             self.decision, self.halt, self.adoption = entry, None, None
         elif entry.kind == "adopted":
-            self.adoption, self.halt = entry, None
+            self.adoption, self.halt, self.decision = entry, None, None
         elif entry.kind == "halted":
             self.halt = entry
         elif entry.kind == "paused":

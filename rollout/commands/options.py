@@ -86,6 +86,21 @@ def live_summary(installation: Installation, row: Row) -> dict[str, Any]:
     return {**summary, "journal": str(installation.store_path)}
 
 
+def server_of(installation: Installation) -> str:
+    """The living `rollout serve` of this fleet in words; empty where there is none."""
+    from rollout.presence import present_server
+
+    if not installation.store_path.exists():
+        return ""
+    server = present_server(installation.store.db, installation.clock.now())
+    return f"rollout serve ({server.holder})" if server else ""
+
+
+def raise_if_nobody_serves(installation: Installation) -> None:
+    if not server_of(installation):
+        raise Usage("nothing would drive it: no `rollout serve` is running here. Start one, or leave --no-wait out")
+
+
 def complete_service(ctx: typer.Context, incomplete: str) -> list[str]:
     """Service names for the shell; none, without a word, where they cannot be read."""
     try:

@@ -12,6 +12,7 @@ import typer
 
 from rollout import exits
 from rollout.actor import this_person
+from rollout.commands.delivery import news_delivered
 from rollout.commands.options import (
     Config,
     Image,
@@ -182,7 +183,7 @@ def _follow(
     listener = _listener(installation, row, screen)
     follower = follow.Follower(installation, row.id, listener, screen.say, this_person(), timeout)
     try:
-        with driving(installation, row, screen):
+        with driving(installation, row, screen), news_delivered(installation, screen):
             now, code = follower.until(finished or (follow.is_closed if to_end else follow.finish_line(row)))
     except StoreError as error:
         raise Stranded(installation, row, error) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from providers.base import ProviderError, plain
 from rollout.bluegreen import roll_back, roll_out, take_as_is
+from rollout.care.restored import is_rollback_only, looks_restored
 from rollout.decide import CannotTurnBack, decide_roll_back
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
@@ -65,6 +66,9 @@ def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Adva
         return Advanced("closed", None)
     if journal.halt:
         return _stay_halted(run)
+    behind = _why_behind(run) if run.way == "out" else None
+    if behind:
+        return _halt(run, behind, {})
     story = {"out": roll_out, "back": roll_back, "adopt": take_as_is}[run.way]
     try:
         story(run)
@@ -79,6 +83,11 @@ def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Adva
     except StoryChanged as changed:
         return _halt(run, str(changed), {})
     return Advanced("closed", None)
+
+
+def _why_behind(run: Run) -> str | None:
+    """A store that was put back from a backup knows less than the world does: it may only go back."""
+    return is_rollback_only(run.means.store.db) or looks_restored(run.means, run.service.name)
 
 
 def _try_again(run: Run, error: ProviderError) -> Advanced:
