@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rollout.state_dir import make_folder, share
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -71,8 +73,10 @@ class CardFolder:
 
     def write(self, card: Card) -> None:
         """Raises CardSuperseded rather than overwrite the card of a rollout that began later."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.folder / f".{card.service}.lock").open("w") as lock:
+        make_folder(self.folder)
+        path = self.folder / f".{card.service}.lock"
+        with path.open("w") as lock:
+            share(path)
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._raise_if_superseded(card)
             aside = self.folder / f".{card.service}.{os.getpid()}"
@@ -80,6 +84,7 @@ class CardFolder:
                 json.dump(card.to_json(), file, indent=2, sort_keys=True)
                 file.flush()
                 os.fsync(file.fileno())
+            share(aside)
             aside.replace(self.path(card.service))
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:

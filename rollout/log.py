@@ -16,6 +16,7 @@ import structlog
 
 from providers.base import Clock
 from rollout.engine.local import Job
+from rollout.state_dir import share
 
 MAX_BYTES = 5_000_000
 KEPT_FILES = 2
@@ -42,6 +43,15 @@ def fleet_log(folder: Path, clock: Clock) -> Callable[[str, Job], None]:
     return note
 
 
+class _Shared(RotatingFileHandler):
+    """Several users of one state folder write to one log."""
+
+    def _open(self) -> Any:
+        opened = super()._open()
+        share(Path(self.baseFilename))
+        return opened
+
+
 def open_log(folder: Path, clock: Clock) -> structlog.typing.FilteringBoundLogger:
     """A logger of its own, not the process's: two fleets in one process write two logs."""
 
@@ -49,7 +59,7 @@ def open_log(folder: Path, clock: Clock) -> structlog.typing.FilteringBoundLogge
         return {"at": round(clock.now(), 3), **event}
 
     logger = logging.Logger("rollout")
-    handler = RotatingFileHandler(folder / "rollout.log", maxBytes=MAX_BYTES, backupCount=KEPT_FILES, delay=True)
+    handler = _Shared(folder / "rollout.log", maxBytes=MAX_BYTES, backupCount=KEPT_FILES, delay=True)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
     wrapped: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(

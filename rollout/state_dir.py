@@ -7,6 +7,7 @@ read anything else than YAML does, so that both always name the same folder.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,3 +70,23 @@ def _scalar(written: str) -> str | None:
 def store_file_of(fleet_file: Path) -> Path:
     """The SQLite file of a fleet."""
     return state_dir_of(fleet_file) / "rollout.db"
+
+
+def make_folder(folder: Path) -> None:
+    """Private to who makes it; inside a folder that was made for a group, as open to that group as it is."""
+    if folder.is_dir():
+        return
+    shared = folder.parent.is_dir() and is_for_group(folder.parent)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if shared:
+        folder.chmod(0o2770)
+
+
+def share(file: Path) -> None:
+    """A file in a folder that was made for a group is the group's, too, whatever the umask of its maker."""
+    if is_for_group(file.parent) and file.stat().st_uid == os.getuid():
+        file.chmod(0o660)
+
+
+def is_for_group(folder: Path) -> bool:
+    return folder.stat().st_mode & 0o2070 == 0o2070

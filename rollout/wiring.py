@@ -75,7 +75,10 @@ class Installation:
         if self._store is None:
             from rollout.store import Store
 
-            self.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            state_dir.make_folder(self.store_path.parent)
+            if not self.store_path.exists():  # SQLite gives the files beside it the rights that this one has
+                self.store_path.touch(mode=0o600)
+                state_dir.share(self.store_path)
             self._store = Store(self.store_path)
         return self._store
 
@@ -93,7 +96,7 @@ class Installation:
     def context(self) -> Context:
         from providers.base import Context
 
-        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state_dir.make_folder(self.state_dir)
         return Context(self.state_dir, self.fleet_file.absolute().parent, self.clock)
 
     def provider(self, name: str) -> Provider:
