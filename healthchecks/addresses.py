@@ -4,28 +4,38 @@
 provider's own instances can have, and returns one of them: the connection is made to exactly that address,
 so nothing can resolve differently between the judgement and the connection.
 
-Allowed are loopback and private networks. Link-local addresses and the clouds' metadata services never are,
-whichever way they are written.
+A provider's instances have loopback and private addresses. What people name themselves, such as the receiver of
+a webhook, is public, and private only where they say so (`places` with another judge). Link-local addresses and the
+clouds' metadata services are never allowed, whichever way they are written.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Sequence[str]]
 """All A and AAAA records of a name, as text."""
+Judge = Callable[[Address], None]
+"""Raises Refused for an address that may not be connected to."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _ALLOWED = [
     ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 ]
-# Inside fc00::/7, but metadata services: AWS (also its time and name servers), GCP, Oracle.
-_METADATA = [ip_network(text) for text in ("fd00:ec2::/32", "fd20:ce::/64", "fd00:c1::/64")]
+# Inside fc00::/7, but metadata services: AWS (also its time and name servers), GCP, Oracle. Azure's looks public.
+_METADATA = [ip_network(text) for text in ("fd00:ec2::/32", "fd20:ce::/64", "fd00:c1::/64", "168.63.129.16/32")]
+_GLOBAL_UNICAST = ip_network("2000::/3")
+_NAT64 = ip_network("64:ff9b::/96")  # an IPv4 address in its last 32 bits
+# Protocols, tunnels (Teredo, 6to4) and documentation, which not every Python release knows to be special.
+_SPECIAL = [
+    ip_network(text)
+    for text in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+]
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]|\\")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -59,22 +69,70 @@ def no_names(name: str) -> Sequence[str]:
 
 def pin(url: str, resolve: Resolve = no_names) -> Pinned:
     """The one place that this base URL stands for; Refused says why there is none."""
+    if "?" in url:
+        raise Refused("a base address has no query")
+    first = places(url, resolve, judge)[0]
+    return replace(first, path=first.path.rstrip("/"))
+
+
+def places(url: str, resolve: Resolve, judge: Judge) -> tuple[Pinned, ...]:
+    """All places that this URL stands for, at least one, in the order of its records; its query is in their path.
+
+    Refused unless every one of them is allowed.
+    """
     parts = _split(url)
     host = parts.hostname or ""
     candidates = _literal(host, bracketed="[" in parts.netloc) or _resolved(host, resolve)
     for address in candidates:
         judge(address)
     port = _port(parts)
-    return Pinned(parts.scheme, host, candidates[0], port, parts.path.rstrip("/"))
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return tuple(Pinned(parts.scheme, host, address, port, path) for address in candidates)
 
 
 def judge(address: Address) -> None:
     """Refuse whatever is not an address that a provider's own instances can have."""
-    networks = [network for network in _ALLOWED if network.version == address.version]
-    if not any(address in network for network in networks):
+    if not _within(address, _ALLOWED):
         raise Refused(f"{address} is neither a loopback nor a private address")
-    if any(address in network for network in _METADATA if network.version == address.version):
+    _raise_if_metadata(address)
+
+
+def judge_public(address: Address) -> None:
+    """Refuse whatever is not on the public internet."""
+    if not _is_public(address):
+        raise Refused(f"{address} is not a public address")
+    _raise_if_metadata(address)
+
+
+def judge_public_or_private(address: Address) -> None:
+    """Refuse what is neither on the public internet nor an address that a provider's own instances can have."""
+    if _is_public(address):
+        _raise_if_metadata(address)
+    else:
+        judge(address)
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address):
+        if address in _NAT64:
+            return _is_public(_embedded(address))
+        if address not in _GLOBAL_UNICAST:
+            return False
+    return address.is_global and not address.is_multicast and not _within(address, _SPECIAL)
+
+
+def _raise_if_metadata(address: Address) -> None:
+    meant = _embedded(address) if isinstance(address, IPv6Address) and address in _NAT64 else address
+    if _within(meant, _METADATA):
         raise Refused(f"{address} belongs to a cloud's metadata service")
+
+
+def _embedded(address: IPv6Address) -> IPv4Address:
+    return IPv4Address(int(address) & 0xFFFF_FFFF)
+
+
+def _within(address: Address, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
 
 
 def _split(url: str) -> SplitResult:
@@ -89,8 +147,8 @@ def _split(url: str) -> SplitResult:
         raise Refused("the address carries a user name or password")
     if parts.scheme not in DEFAULT_PORTS:
         raise Refused(f"{_short(parts.scheme)} cannot be asked, only http:// and https://")
-    if "?" in url or "#" in url:
-        raise Refused("a base address has neither a query nor a fragment")
+    if "#" in url:
+        raise Refused("the address has a fragment")
     if "%" in netloc:
         raise Refused("the host is percent-encoded or carries a zone")
     return parts

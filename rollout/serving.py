@@ -34,7 +34,7 @@ from rollout.settings import SettingsErrors
 from rollout.store import StoreError
 from rollout.telling import sentence
 from rollout.vigil import LOOK_S
-from rollout.wiring import Installation
+from rollout.wiring import Installation, steady, steady
 
 GRACE_S = 60.0
 """How long jobs that act may take to end after SIGTERM; what they did is journalled either way."""
@@ -64,14 +64,14 @@ class Serving:
             store=installation.store,
             means_of=installation.means,
             now=installation.clock.now,
-            steady=time.monotonic,
+            steady=steady,
             holder=this_process(),
             jobs=self._most_jobs(),
             watchers=Watchers(self._tell, self._end_job, self._trouble, self._store_trouble),
             chores=self._chores(),
         )
         self._tell_receivers()
-        with self._signals(), delivering(lambda: self._deliverer, self._store_trouble):
+        with self._signals(), delivering(lambda: self._deliverer, self._delivery_trouble):
             server.begin()
             self._say(self._greeting())
             notify("READY=1")
@@ -91,10 +91,10 @@ class Serving:
             if self._asked > 1:
                 raise LeftAtOnce("left at once; what was being done is journalled. Go on with: rollout serve")
             if self._asked and stopping_at is None:
-                stopping_at = time.monotonic()
+                stopping_at = steady()
                 server.stop()
                 self._say(f"stopping: {server.running} jobs end first (once more to leave at once)")
-            if stopping_at is not None and (not server.running or time.monotonic() - stopping_at > GRACE_S):
+            if stopping_at is not None and (not server.running or steady() - stopping_at > GRACE_S):
                 return
             self._installation.clock.sleep(TICK_S)
 
@@ -128,18 +128,21 @@ class Serving:
             self._say("the store can be used again")
             problems = self._direct.over()
         else:
-            self._log.error("store_trouble", text=str(error))
             problems = self._direct.seen(error)
             if self._is_new():
+                self._log.error("store_trouble", text=str(error))
                 self._say(f"{error}. Nothing moves until it can be used; rollout rollback works without it")
         for problem in problems:
             self._say(problem)
 
+    def _delivery_trouble(self, error: Exception) -> None:
+        self._log.error("deliveries", kind=type(error).__name__, text=str(error))
+
     def _is_new(self) -> bool:
         """A store that stays full would otherwise be told five times a second."""
-        if self._said_at is not None and time.monotonic() - self._said_at < LOOK_S:
+        if self._said_at is not None and steady() - self._said_at < LOOK_S:
             return False
-        self._said_at = time.monotonic()
+        self._said_at = steady()
         return True
 
     # What else is done
@@ -147,7 +150,7 @@ class Serving:
     def _chores(self) -> list[Chore]:
         installation, keep = self._installation, self._installation.fleet.keep
         chores = [
-            Chore("watchdog", WATCHDOG_S, lambda: notify("WATCHDOG=1")),
+            Chore("watchdog", WATCHDOG_S, lambda: notify("WATCHDOG=1"), needs_store=False),
             Chore("spool", MERGE_S, self._merge_spool),
             # A hold mark turns a halted rollout back, too; nothing else looks at it.
             Chore("halted", LOOK_S, lambda: installation.store.wake_all(installation.clock.now(), halted=True)),

@@ -29,6 +29,16 @@ class SystemClock:
         time.sleep(max(seconds, 0.0))
 
 
+def steady() -> float:
+    """Seconds of a clock that nobody can set."""
+    return time.monotonic()
+
+
+def steady() -> float:
+    """Seconds of a clock that nobody can set, for how long something takes in this process."""
+    return time.monotonic()
+
+
 class UnknownService(Exception):
     """No such service in the fleet file; the message lists the known ones."""
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from healthchecks.addresses import Refused, judge, pin
+from healthchecks.addresses import Address, Judge, Refused, judge, judge_public, judge_public_or_private, pin, places
 
 INSIDE = [
     "127.0.0.1",
@@ -205,3 +205,102 @@ def test_leading_zeros_are_never_guessed_at(address: object) -> None:
     assume(first != "0")
     with pytest.raises(Refused):
         pin(f"http://0{first}.{rest}/", lambda _: ["10.0.0.7"])
+
+
+# What people name themselves: public, and private where they say so
+
+PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001::1", "64:ff9b::808:808"]
+NEVER = [
+    "169.254.169.254",
+    "168.63.129.16",
+    "64:ff9b::a83f:8110",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::7f00:1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fec0::1",
+    "::ffff:8.8.8.8",
+    "::ffff:127.0.0.1",
+    "2002:808:808::",
+    "2001:0:808:808::",
+    "2001:db8::1",
+    "3fff::1",
+    "0.0.0.0",
+    "::",
+    "100.100.100.200",
+    "192.0.0.192",
+    "192.88.99.1",
+    "198.18.0.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "ff0e::1",
+    "240.0.0.1",
+    "255.255.255.255",
+]
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_public_addresses_pass_only_where_they_are_meant_to(address: str) -> None:
+    """Nobody outside can be told anything, or a check asks the internet."""
+    judge_public(ip_address(address))
+    judge_public_or_private(ip_address(address))
+    with pytest.raises(Refused):
+        judge(ip_address(address))
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_own_networks_pass_only_where_they_are_meant_to(address: str) -> None:
+    """A webhook posts to what trusts this host, or an office's own receiver cannot be told."""
+    judge_public_or_private(ip_address(address))
+    with pytest.raises(Refused):
+        judge_public(ip_address(address))
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_some_addresses_pass_nowhere(address: str) -> None:
+    """A webhook fetches nothing, but a post to a metadata service or a tunnel does harm enough."""
+    for policy in (judge, judge_public, judge_public_or_private):
+        with pytest.raises(Refused):
+            policy(ip_address(address))
+
+
+@given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
+@example(ip_address("64:ff9b::a00:1"))
+@example(ip_address("fd00:ec2::254"))
+def test_together_the_policies_allow_what_each_allows_and_no_more(address: object) -> None:
+    """An address that neither policy allows gets through by both together."""
+    judged = ip_address(str(address))
+    passed = {policy for policy in (judge, judge_public, judge_public_or_private) if _passes(policy, judged)}
+    assert (judge_public_or_private in passed) == bool(passed & {judge, judge_public})
+    assert not {judge, judge_public} <= passed
+    if judge_public in passed:
+        assert judged.is_global and not judged.is_multicast and not judged.is_private
+
+
+def _passes(policy: Judge, address: Address) -> bool:
+    try:
+        policy(address)
+    except Refused:
+        return False
+    return True
+
+
+def test_all_records_of_a_name_are_places_in_their_order() -> None:
+    """Where the first address takes no connection there is no second one to try."""
+    found = places("https://hooks.example/in/?key=1", lambda _: ["2606:4700::1111", "8.8.8.8"], judge_public)
+    assert [str(each.address) for each in found] == ["2606:4700::1111", "8.8.8.8"]
+    assert {(each.authority, each.port, each.path) for each in found} == {("hooks.example", 443, "/in/?key=1")}
+
+
+@pytest.mark.parametrize("records", [["8.8.8.8", "10.0.0.7"], ["127.0.0.1", "8.8.8.8"], []])
+def test_one_bad_record_refuses_all_places(records: list[str]) -> None:
+    """One good record beside a bad one lets the bad one through."""
+    with pytest.raises(Refused):
+        places("https://hooks.example/", lambda _: records, judge_public)
+
+
+@pytest.mark.parametrize("url", [url for url in ODD if "?" not in url])
+def test_odd_spellings_are_refused_as_places_too(url: str) -> None:
+    """The less strict policy has a less strict reader."""
+    with pytest.raises(Refused):
+        places(url, lambda _: ["8.8.8.8"], judge_public_or_private)
