@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from providers.base import NotFound, Provider, ProviderError, Service
-from rollout.actor import this_person
+from rollout.actor import this_actor
 from rollout.fleet_journal import append_to_fleet
 from rollout.interventions import close
 from rollout.plan import UnsafePlan
@@ -90,7 +90,7 @@ def deny(
     settings = installation.service(name)
     patch = installation.provider(settings.provider).patcher.resolve(Service(name, dict(settings.options)), reference)
     now = installation.clock.now()
-    said = {"reference": reference, "reason": reason, "by": actor or this_person()}
+    said = {"reference": reference, "reason": reason, "by": actor or this_actor()}
     with installation.store.db.transaction() as db:
         for image in patch.images.values():
             if lift:

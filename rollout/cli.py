@@ -83,6 +83,7 @@ def _explain(error: Exception) -> tuple[int, str]:
 def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
     from providers.base import ProviderError
     from rollout.bootstrap import DidNotComeUp
+    from rollout.care.backup import BadBackup, StillDriven
     from rollout.control import NothingToDo, StoreBehind
     from rollout.decide import CannotTurnBack
     from rollout.engine.job import UnknownStory
@@ -105,6 +106,8 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         (Claimed, exits.LOCKED, _claimed_advice),
         ((Held, Taken), exits.LOCKED, _held_advice),
         (Busy, exits.LOCKED, lambda error: f". Wait until it is done: rollout status {error.rollout} --watch"),
+        (StillDriven, exits.LOCKED, nothing),
+        (BadBackup, exits.PERSON_NEEDED, nothing),
         (AlreadyServed, exits.LOCKED, lambda error: f", since {_when(error.server.since)}; one is enough"),
         (LeaseHeld, exits.LOCKED, lambda error: ". Try again in a moment"),
         (StalePlan, exits.STALE_PLAN, nothing),

@@ -173,8 +173,13 @@ def find(installation: Installation, named: str) -> Row:
     except KeyError:
         found = installation.store.rollouts(named, limit=1)
     if not found:
-        known = ", ".join(row.id for row in installation.store.rollouts(limit=5)) or "none yet"
-        raise UnknownRollout(f"there is no rollout {named!r}; the newest are: {known}")
+        from rollout.fleetfile.problems import nearest  # only here: a name that is right waits for nothing
+
+        newest = installation.store.rollouts(limit=50)
+        near = nearest(named, [name for row in newest for name in (row.service, row.id)])
+        hint = f" (did you mean {near}?)" if near else ""
+        known = ", ".join(row.id for row in newest[:5]) or "none yet"
+        raise UnknownRollout(f"there is no rollout {named!r}{hint}; the newest are: {known}")
     return found[0]
 
 

@@ -14,15 +14,15 @@ class BadDuration(ValueError):
     """Not a length of time; the message says what is allowed."""
 
 
-def parse_duration(text: object) -> float:
+def parse_duration(text: object, longest_s: float = LONGEST_S) -> float:
     """Seconds; raises BadDuration. Units go from large to small, each at most once; fractions have a smaller unit."""
     matched = _SHAPE.fullmatch(text) if isinstance(text, str) else None
     if not matched or not text:
         raise BadDuration(ALLOWED)
     parts = zip(matched.groups(), UNITS_MS.values(), strict=True)
     seconds = sum(int(number) * unit for number, unit in parts if number) / 1000
-    if seconds > LONGEST_S:
-        raise BadDuration(f"at most {format_duration(LONGEST_S)}")
+    if seconds > longest_s:
+        raise BadDuration(f"at most {format_duration(longest_s)}")
     return seconds
 
 

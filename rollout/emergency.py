@@ -114,8 +114,12 @@ def choose(cards: CardFolder, service: str | None, told: Told) -> Card:
     if service is not None:
         card = cards.read(service)
         if card is None:
-            known = ", ".join(each.service for each in cards.all()[0]) or "none"
-            raise Refusal(f"{service} has no rollback card in {cards.folder}; services with one: {known}", exits.USAGE)
+            from rollout.fleetfile.problems import nearest  # only here: a name that is right waits for nothing
+
+            known = [each.service for each in cards.all()[0]]
+            hint = f" (did you mean {near}?)" if (near := nearest(service, known)) else ""
+            there = f"services with one: {', '.join(known) or 'none'}{hint}"
+            raise Refusal(f"{service} has no rollback card in {cards.folder}; {there}", exits.USAGE)
         return card
     readable, problems = cards.all()
     for problem in problems:

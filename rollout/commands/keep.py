@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.actor import this_person
+from rollout.actor import this_actor
 from rollout.commands.options import Config, Image, Json, Name, Reason, Usage, find_installation
 from rollout.render import Screen
 
@@ -37,7 +37,7 @@ def down(
 
     if yes != service:
         raise Usage(f"this stops {service} for good; to confirm: rollout down {service} --yes {service}")
-    bootstrap.tear_down(find_installation(config), service, this_person())
+    bootstrap.tear_down(find_installation(config), service, this_actor())
     Screen(as_json=json_out).document({"service": service, "down": True}, f"{service} is gone from this machine")
 
 
@@ -55,7 +55,7 @@ def deny(
 
     installation, screen = find_installation(config), Screen(as_json=json_out)
     if image is not None:
-        bootstrap.deny(installation, service, image, reason=reason or f"denied by {this_person()}", lift=lift)
+        bootstrap.deny(installation, service, image, reason=reason or f"denied by {this_actor()}", lift=lift)
     denied = dict(installation.store.denials(service))
     text = "\n".join(f"{name}  {why}" for name, why in denied.items()) or f"no image is denied for {service}"
     screen.document({"service": service, "denied": denied}, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from rollout.fleetfile.problems import KeyPath, listed, shown, unknown_name
+from rollout.fleetfile.problems import KeyPath, listed, nearest, shown, unknown_name
 from rollout.fleetfile.secrets import names_secret
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
@@ -43,9 +44,13 @@ class Finding:
     problem: str = ""
 
 
-def refused(problem: str = "", allowed: str = "", at: KeyPath = ()) -> PydanticCustomError:
-    """What a validator raises: `at` leads from the validated value to the part that is wrong."""
-    return PydanticCustomError("refused", "refused", {"problem": problem, "allowed": allowed, "at": at})
+def refused(problem: str = "", allowed: str = "", at: KeyPath = (), *, hidden: bool = False) -> PydanticCustomError:
+    """What a validator raises: `at` leads from the validated value to the part that is wrong.
+
+    `hidden`: the value may be a secret, and is not repeated.
+    """
+    context = {"problem": problem, "allowed": allowed, "at": at, "hidden": hidden}
+    return PydanticCustomError("refused", "refused", context)
 
 
 def findings(error: ValidationError, kind: Any, data: Any) -> list[Finding]:
@@ -69,6 +74,7 @@ def _finding(error: Mapping[str, Any], kind: Any, data: Any) -> Finding:
     if error["type"] == "refused":
         path = (*path, *context["at"])
         found = shown(path[-1]) if "[key]" in error["loc"] else _shown(data, path)
+        found = "" if context["hidden"] else found
         return Finding(path, found, context["allowed"], context["problem"])
     if error["type"] == "value_error":
         return _value_error(path, str(context["error"]), kind, data)
@@ -79,7 +85,15 @@ def _finding(error: Mapping[str, Any], kind: Any, data: Any) -> Finding:
         return Finding(path, problem="missing", allowed=_allowed_if_missing(_kind_at(kind, path[:-1]), path[-1]))
     while path and _at(data, path) is _NOTHING:
         path = path[:-1]  # pydantic adds which kind of a union it tried
-    return Finding(path, _shown(data, path), _allowed(error, context))
+    hint = _did_you_mean(_at(data, path), context) if error["type"] == "literal_error" else ""
+    return Finding(path, _shown(data, path) + hint, _allowed(error, context))
+
+
+def _did_you_mean(value: Any, context: Mapping[str, Any]) -> str:
+    """Which of the choices was probably meant; empty where none is near."""
+    choices = re.findall(r"'([^']*)'", str(context["expected"]))
+    near = nearest(value, choices) if isinstance(value, str) else None
+    return f" (did you mean {near}?)" if near else ""
 
 
 def _allowed(error: Mapping[str, Any], context: Mapping[str, Any]) -> str:
@@ -109,10 +123,14 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 def _shown(data: Any, path: KeyPath) -> str:
     """The value at `path`, nothing where nothing was written; never a secret's value."""
+    value = _at(data, path)
+    if value is _NOTHING:
+        return ""
     if any(isinstance(part, str) and names_secret(part) for part in path):
         return "something else"
-    value = _at(data, path)
-    return "" if value is _NOTHING else shown(value)
+    if isinstance(value, str) and "://" in value:
+        return "an address"  # who knows it is often let in by it alone
+    return shown(value)
 
 
 def keys_of(kind: Any) -> list[str]:

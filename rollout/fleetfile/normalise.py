@@ -12,7 +12,7 @@ from typing import Any
 from rollout.fleetfile.catalogue import Catalogue, UnknownName
 from rollout.fleetfile.document import Document
 from rollout.fleetfile.explain import Finding
-from rollout.fleetfile.options import BadOptions, accepted
+from rollout.fleetfile.options import BadOptions, absolute_references, accepted
 from rollout.fleetfile.problems import KeyPath, SettingsError, key_text, shown
 from rollout.fleetfile.secrets import is_reference
 
@@ -36,6 +36,7 @@ class Normalised:
         if isinstance(document.data, dict):
             self.data = {key: value for key, value in document.data.items() if key != "defaults"}
             self._services(document.data.get("defaults", {}))
+            self._references_of_receivers()
         else:
             found = shown(document.data)
             self._note([Finding((), found, "a mapping with version and services")])
@@ -66,6 +67,13 @@ class Normalised:
         services = self.data.get("services")
         if isinstance(services, dict):
             self.data["services"] = {name: self._service(name, each, defaults) for name, each in services.items()}
+
+    def _references_of_receivers(self) -> None:
+        """Files that hold a receiver's secret: relative to the fleet file, as everywhere."""
+        notify = self.data.get("notify")
+        receivers = notify.get("to") if isinstance(notify, dict) else None
+        if isinstance(notify, dict) and isinstance(receivers, list):
+            self.data["notify"] = {**notify, "to": [absolute_references(each, self._folder) for each in receivers]}
 
     def _service(self, name: str, written: Any, defaults: dict[str, Any]) -> Any:
         path: KeyPath = ("services", name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rollout.fleetfile import secrets
 from rollout.fleetfile.explain import Finding, findings
-from rollout.fleetfile.problems import KeyPath
+from rollout.fleetfile.problems import KeyPath, shown
 
 _STANDS_IN = "a reference to a secret"
 
@@ -51,7 +52,11 @@ def _completed(options: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
     try:
         made = adapter.validate_json(json.dumps(options), strict=True)
     except ValidationError as error:
-        raise BadOptions(findings(error, kind, options)) from error
+        found = [
+            replace(each, found=each.found.replace(shown(_STANDS_IN), _STANDS_IN))
+            for each in findings(error, kind, options)
+        ]
+        raise BadOptions(found) from error
     completed: dict[str, Any] = adapter.dump_python(made, mode="json")
     return completed
 
@@ -90,6 +95,15 @@ def _absolute(value: Any, folder: Path) -> Any:
     if isinstance(value, list):
         return [_absolute(each, folder) for each in value]
     return str(folder / value) if isinstance(value, str) and value else value
+
+
+def absolute_references(values: Any, folder: Path) -> Any:
+    """A mapping in which each reference to a file is absolute; anything else as it is."""
+    if not isinstance(values, dict):
+        return values
+    return {
+        key: _absolute_file(value, folder) if secrets.is_reference(value) else value for key, value in values.items()
+    }
 
 
 def _absolute_file(reference: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 KeyPath = tuple[str | int, ...]
 SHOWN = 60  # characters of a value that a message repeats
 SHOWN_NAMES = 30
+SERVICE_NAME = "[a-z][a-z0-9-]{0,39}"
+SERVICE_NAME_ALLOWED = "a-z, 0-9 and -, beginning with a letter, at most 40"
 
 
 class Position(NamedTuple):
@@ -93,13 +95,21 @@ def listed(names: Sequence[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant, if there is one."""
-    candidates = {each.lower(): each for each in known}
-    found = difflib.get_close_matches(name.lower().replace("-", "_")[:SHOWN], candidates, n=1, cutoff=0.6)
-    return candidates[found[0]] if found else None
+    """The known name that was probably meant, if there is one: spelt alike, or one that has a word in common."""
+    candidates = {_plain(each): each for each in known}
+    meant = _plain(name)
+    if found := difflib.get_close_matches(meant, candidates, n=1, cutoff=0.6):
+        return candidates[found[0]]
+    words = {word for word in meant.split("_") if len(word) > 2}
+    sharing = [each for each in candidates if words & set(each.split("_"))]
+    return candidates[sharing[0]] if len(sharing) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")[:SHOWN]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a name that nothing has: "unknown key 'trafic'; nearest known: traffic"."""
+    """The sentence for a name that nothing has: "unknown key 'trafic' (did you mean traffic?)"."""
     near = nearest(name, known)
-    return f"unknown {kind} {clipped(repr(name))}" + (f"; nearest known: {near}" if near else "")
+    return f"unknown {kind} {clipped(repr(name))}" + (f" (did you mean {near}?)" if near else "")

@@ -63,3 +63,16 @@ def test_the_installed_program_reads_its_own_data(installation: Installation, tm
     assert len(paths) == len(CONFIG)
     for path in paths:
         assert path.is_relative_to(installation.bin.parent)
+
+
+def test_the_installed_program_begins_a_fleet(installation: Installation, tmp_path: Path) -> None:
+    """Otherwise `rollout init` works only in a checkout, and a new user has nothing to begin with."""
+    said = installation.run("rollout", "init", "first", "--service", "shop", cwd=tmp_path)
+    assert "rollout up shop --image v1" in said
+    written = {str(path.relative_to(tmp_path / "first")) for path in tmp_path.rglob("*") if path.is_file()}
+    images = {f"images/v1/{name}" for name in ("app.py", "image.yaml", "requirements.lock")}
+    assert written == {"fleet.yaml", "fleet.schema.json", *images}
+    assert (
+        installation.run("rollout", "init", "--schema", cwd=tmp_path)
+        == (CHECKOUT / "config" / "fleet.schema.json").read_text()
+    )

@@ -9,6 +9,7 @@ import pytest
 from rollout.settings import load
 from tests.settings.conftest import Refused, ToyCatalogue, service
 
+TOP = "version, state, services, policy, notify, keep, serve, defaults"
 STEPS = "whole numbers 1–100, rising, ending in 100"
 HEAD = "version: 1\nservices:\n  shop:\n    provider: toy\n"
 BODY = HEAD + "    coexist: safe\n"
@@ -22,7 +23,7 @@ CASES = {
     service("traffic: {steps: 100}"): (6, "services.shop.traffic.steps", "100", "a list", ""),
     service("traffic: {steps: [ten]}"): (6, "services.shop.traffic.steps[0]", "'ten'", STEPS, ""),
     service("traffic: {on_rollback: drian}"): (
-        *(6, "services.shop.traffic.on_rollback", "'drian'", "'drain' or 'cut'", ""),
+        *(6, "services.shop.traffic.on_rollback", "'drian' (did you mean drain?)", "'drain' or 'cut'", ""),
     ),
     service("bake: 30"): (
         *(6, "services.shop.bake", "30"),
@@ -41,12 +42,13 @@ CASES = {
     service("gates: {live: {passes: yes}}"): (6, "services.shop.gates.live.passes", "'yes'", "a whole number", ""),
     service("trafic: {}"): (
         *(6, "services.shop.trafic", ""),
-        "provider, coexist, options, patch, traffic, checks, gates, deadlines, bake, keep_warm, approval, settle",
-        "unknown key 'trafic'; nearest known: traffic",
+        "provider, coexist, options, patch, traffic, checks, gates, deadlines, bake, keep_warm, "
+        "rollback_while_warm, approval, settle",
+        "unknown key 'trafic' (did you mean traffic?)",
     ),
     service("traffic: {soak_s: 60s}"): (
         *(6, "services.shop.traffic.soak_s", "", "steps, soak, interval, on_rollback, drain_limit"),
-        "unknown key 'soak_s'; nearest known: soak",
+        "unknown key 'soak_s' (did you mean soak?)",
     ),
     service("patch: {image: ''}"): (6, "services.shop.patch.image", "''", "text that is not empty", ""),
     service("patch: {}"): (6, "services.shop.patch.image", "", "an image or a reference to one", "missing"),
@@ -60,27 +62,28 @@ CASES = {
     ),
     HEAD + "    coexist: maybe\n": (*(5, "services.shop.coexist", "'maybe'", "'safe', 'switched' or 'forbidden'", ""),),
     BODY.replace("toy", "toi"): (
-        *(4, "services.shop.provider", "", "toy", "unknown provider 'toi'; nearest known: toy"),
+        *(4, "services.shop.provider", "", "toy", "unknown provider 'toi' (did you mean toy?)"),
     ),
     BODY.replace("shop", "Shop"): (
         *(3, "services.Shop", "'Shop'", "a-z, 0-9 and -, beginning with a letter, at most 40", ""),
     ),
     BODY.replace("version: 1", "version: 2"): (1, "version", "2", "1", ""),
+    BODY.replace("version: 1", "version: true"): (1, "version", "true", "1", ""),
+    BODY.replace("version: 1", "version: 1.0"): (1, "version", "1.0", "1", ""),
+    service("options: {environment: {env: NAME}}"): (
+        *(6, "services.shop.options.environment", "a reference to a secret", "a mapping", ""),
+    ),
     BODY.replace("version: 1", "# none"): (1, "version", "", "1", "missing"),
     "version: 1\n": (1, "services", "", "a mapping from names to services", "missing"),
     "version: 1\nservices: {}\n": (2, "services", "a mapping", "at least one service", ""),
     "version: 1\nservices:\n  shop: 5\n": (3, "services.shop", "5", "a mapping", ""),
     "- a\n": (1, "", "a list", "a mapping with version and services", ""),
-    BODY + "store: postgresql://db\n": (
-        *(6, "store", "", "version, state, services, policy, defaults", "unknown key 'store'; nearest known: state"),
-    ),
+    BODY + "store: postgresql://db\n": (*(6, "store", "", TOP, "unknown key 'store' (did you mean state?)"),),
     BODY + "state: ~/x\n": (
         *(6, "state", "'~/x'", "a folder, relative to the fleet file or absolute; ~ is not expanded", ""),
     ),
     BODY + "policy: {deny_after_services: yes}\n": (6, "policy.deny_after_services", "'yes'", "a whole number", ""),
-    BODY + "campaigns: {}\n": (
-        *(6, "campaigns", "", "version, state, services, policy, defaults", "unknown key 'campaigns'"),
-    ),
+    BODY + "campaigns: {}\n": (*(6, "campaigns", "", TOP, "unknown key 'campaigns'"),),
     BODY + "defaults: 5\n": (6, "defaults", "5", "a mapping with any keys of a service", ""),
 }
 

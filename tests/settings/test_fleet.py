@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from rollout import resources
 from rollout.fleetfile.catalogue import Shipped, UnknownName, known_providers
-from rollout.settings import Fleet, ServiceSettings, SettingsErrors, load, parse_fleet
+from rollout.fleetfile.fleetwide import Receiver
+from rollout.settings import CheckSpec, Fleet, ServiceSettings, SettingsErrors, load, parse_fleet
 from tests.settings.conftest import Read, Refused, ToyCatalogue, service
 
 
@@ -76,14 +82,14 @@ def test_entry_with_options_beside_the_name_says_how_to_write_it(refused: Refuse
 def test_unknown_check_names_the_nearest(refused: Refused) -> None:
     """A slip in a check's name has to be looked up in the documentation."""
     (error,) = refused(service("checks: {live: [balancr]}"))
-    assert error.problem == "unknown check 'balancr'; nearest known: balancer"
+    assert error.problem == "unknown check 'balancr' (did you mean balancer?)"
     assert error.allowed == "http, vulnerabilities, balancer, fidelity, failed_responses"
 
 
 @pytest.mark.parametrize(
     ("lines", "line", "key", "told"),
     [
-        (("options:", "  imges: x"), 7, "options.imges", "unknown key 'imges'; nearest known: images"),
+        (("options:", "  imges: x"), 7, "options.imges", "unknown key 'imges' (did you mean images?)"),
         (("options:", "  instances: two"), 7, "options.instances", "found 'two'; allowed: a whole number"),
         (("options:", "  ports: none"), 7, "options.ports", "'none' is not a range; found 'none'"),
         (("options:", "  environment:", "    A: 5"), 8, "options.environment.A", "found 5; allowed: text"),
@@ -155,21 +161,45 @@ def test_example_loads_and_says_its_defaults() -> None:
     assert written.gate_rule("live") == shortest.gate_rule("live")
 
 
+def models_in(kind: Any) -> Iterator[type[BaseModel]]:
+    """A model, and all that are inside of it."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+        for field in kind.model_fields.values():
+            yield from models_in(field.annotation)
+    for inner in typing.get_args(kind):
+        yield from models_in(inner)
+
+
 def test_example_shows_every_key() -> None:
     """A setting exists that nobody can find."""
     text = resources.read_text("fleet.example.yaml")
-    for model in (Fleet, ServiceSettings, *(each.annotation for each in ServiceSettings.model_fields.values())):
-        for name, field in getattr(model, "model_fields", {}).items():
-            assert f"{field.alias or name}:" in text, name
+    models = set(models_in(Fleet)) - {CheckSpec}  # checks are written by their names
+    assert len(models) > 12
+    for model in models:
+        for name, field in model.model_fields.items():
+            assert re.search(rf"(^|[\s{{]){field.alias or name}:", text), f"{model.__name__}.{name}"
+
+
+def test_example_says_the_defaults_of_the_whole_fleet() -> None:
+    """What is marked (default) in the example is none."""
+    read, bare = load(resources.path("fleet.example.yaml")), Fleet.model_construct()
+    assert read.policy == bare.policy
+    assert read.serve == bare.serve
+    assert read.notify.way_back_ending_s == bare.notify.way_back_ending_s
+    assert read.keep.checkpoint_every_s == bare.keep.checkpoint_every_s
+    assert read.notify.to[0].on == Receiver.model_fields["on"].default
+    assert read.notify.to[1].private is Receiver.model_fields["private"].default
+    assert read.services["shop"].rollback_while_warm is read.services["tidy"].rollback_while_warm
 
 
 def test_shipped_names_are_found_not_listed() -> None:
     """A new provider or check has to be registered in a second place."""
     assert "local" in known_providers()
-    with pytest.raises(UnknownName, match="unknown provider 'locl'; nearest known: local") as caught:
+    with pytest.raises(UnknownName, match=r"unknown provider 'locl' \(did you mean local\?\)") as caught:
         Shipped().provider_options("locl")
     assert "package.module:factory" in caught.value.allowed
-    with pytest.raises(UnknownName, match="unknown check 'htp'; nearest known: http"):
+    with pytest.raises(UnknownName, match=r"unknown check 'htp' \(did you mean http\?\)"):
         Shipped().check_options("htp")
     assert Shipped().check_options("http").__name__ == "Options"
     assert Shipped().provider_options("a.b:c") is None
