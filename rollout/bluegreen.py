@@ -139,10 +139,10 @@ def keep_way_back(run: Run, number: int) -> None:
     original = run.plan.original
     run.once(acts.grow_way_back(run, f"grow:warm:{number}"))
     run.once(acts.pin(run, f"pin:warm:{number}", original))
-    run.until(f"running:warm:{number}", running_original(run), deadline="running", go_on=True)
-    run.once(acts.attach(run, f"attach:warm:{number}", original))
-    run.until(f"healthy:warm:{number}", Fact("healthy", original, run.need), deadline="healthy", go_on=True)
-    run.once(acts.write_card(run, f"card:warm:{number}"))
+    if run.meanwhile(f"running:warm:{number}", running_original(run), deadline="running"):
+        run.once(acts.attach(run, f"attach:warm:{number}", original))
+        if run.meanwhile(f"healthy:warm:{number}", Fact("healthy", original, run.need), deadline="healthy"):
+            run.once(acts.write_card(run, f"card:warm:{number}"))
 
 
 def keep_up(run: Run, number: int) -> None:

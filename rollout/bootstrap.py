@@ -6,7 +6,7 @@ from typing import Any
 
 from providers.base import NotFound, Provider, ProviderError, Service
 from rollout.actor import this_actor
-from rollout.fleet_journal import append_to_fleet
+from rollout.fleet_journal import FleetJournal, append_to_fleet
 from rollout.interventions import close
 from rollout.plan import UnsafePlan
 from rollout.wiring import Installation, adapter
@@ -18,7 +18,7 @@ class DidNotComeUp(Exception):
     """The first environment was begun and does not serve; what there is of it stays until `rollout down`."""
 
 
-def stand_up(installation: Installation, name: str, image: str | None) -> dict[str, Any]:
+def stand_up(installation: Installation, name: str, image: str | None, actor: str = "") -> dict[str, Any]:
     """The first environment of a service, on blue with all the traffic; DidNotComeUp, or what the provider raises."""
     settings = installation.service(name)
     reference = image or (settings.patch.image if settings.patch else None)
@@ -38,6 +38,8 @@ def stand_up(installation: Installation, name: str, image: str | None) -> dict[s
         if not _standing(provider, service):
             raise
         raise DidNotComeUp(f"{name} did not come up: {error}. {_remove(name)}") from error
+    said = {"by": actor or this_actor(), "image": patch.reference, "digest": patch.image}
+    FleetJournal(installation.store.db).append("stood_up", name, said, installation.clock.now())
     return {"service": name, "slot": "blue", "image": patch.reference, "digest": patch.image, "healthy": healthy}
 
 
@@ -81,6 +83,7 @@ def tear_down(installation: Installation, name: str, actor: str) -> None:
         close(installation, row, actor, "the service was taken down")
     remove(installation.context, Service(name, dict(settings.options)))
     installation.cards.path(name).unlink(missing_ok=True)
+    FleetJournal(installation.store.db).append("taken_down", name, {"by": actor}, installation.clock.now())
 
 
 def deny(

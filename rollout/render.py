@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rollout.journal import Entry
     from rollout.lease import Holder
+    from rollout.live import Draw, Live
     from rollout.rows import Wait
+    from rollout.stream import Event
 
-_MARKS = {"failed": "31", "turning back": "33", "halted": "31", "interrupted": "33", "traffic:": "36", "promoted": "32"}
+_MARKS = {
+    "failed": ("31", "red"),
+    "turning back": ("33", "yellow"),
+    "halted": ("31", "red"),
+    "interrupted": ("33", "yellow"),
+    "warning": ("33", "yellow"),
+    "paused": ("33", "yellow"),
+    "traffic:": ("36", "cyan"),
+    "promoted": ("32", "green"),
+}
 
 
 PAGE_COLUMNS = 160  # of what is piped into a file or another program
@@ -23,13 +36,18 @@ LEDGER_PARTS = ("fixed", "remaining", "introduced", "unknown")
 
 
 class Screen:
-    """What a command shows. Colours and the refreshed last line are for terminals only."""
+    """What a command shows. Colours and the live view are for terminals only. May be used from several threads."""
 
     def __init__(self, *, as_json: bool, quiet: bool = False) -> None:
         self.as_json, self.quiet = as_json, quiet
-        self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not as_json
-        self._coloured = self._live and not os.environ.get("NO_COLOR")
-        self._shown_wait = ""
+        self.on_terminal = _is_terminal(sys.stderr) and not as_json
+        self._coloured = self.on_terminal and not os.environ.get("NO_COLOR")
+        self._live: Live | None = None
+        self._guards = {"out": threading.RLock(), "err": threading.RLock()}
+        self._ended = False  # the result was shown: nothing that is still under way may follow it
+        self._lost = False
+        self._waited: dict[str, str] = {}
+        self._driver = ""
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -42,59 +60,177 @@ class Screen:
 
     def document(self, data: Mapping[str, Any], text: str) -> None:
         """The command's result: one JSON document, or its text."""
-        self._clear()
-        _put(sys.stdout, f"{json.dumps(data, sort_keys=True) if self.as_json else text}\n")
+        self.end(leave=not sys.stdout.isatty())
+        self._put(sys.stdout, f"{json.dumps(data, sort_keys=True) if self.as_json else text}\n")
 
     def event(self, kind: str, **data: Any) -> None:
         if self.as_json:
-            _put(sys.stdout, json.dumps({"event": kind, **data}, sort_keys=True) + "\n")
+            self._put(sys.stdout, json.dumps({"event": kind, **data}, sort_keys=True) + "\n")
 
-    # The stream of a rollout that is driven or watched
+    # The stream of rollouts that are driven or watched
+
+    def tell(self, event: Event) -> None:
+        """A JSON line, a plain line, or something for the live view."""
+        live = self._live
+        if live:
+            live.tell(event)
+            return
+        with self._guards["out" if self.as_json else "err"]:
+            if self._ended:
+                return
+            if self.as_json and event.line:
+                self._put(sys.stdout, json.dumps(event.line, sort_keys=True) + "\n")
+            elif not self.as_json and not self.quiet and (text := self._plain(event)):
+                self._write(text)
 
     def entry(self, entry: Entry) -> None:
-        from rollout.telling import sentence
+        from rollout.stream import of_entry
 
-        told = sentence(entry)
-        if self.as_json:
-            self.event(entry.kind, id=entry.rollout, seq=entry.seq, at=entry.at, step=entry.step, text=told)
-        elif told:
-            self.say(f"{time.strftime('%H:%M:%S', time.localtime(entry.at))}  {told}")
+        self.tell(of_entry(entry))
 
-    def wait(self, wait: Wait) -> None:
-        """On a terminal the last line shows what is waited for; elsewhere a line each time the wait is another."""
-        from rollout.telling import waiting
+    def wait(self, wait: Wait, rollout: str = "") -> None:
+        """A look at what is waited for: a plain line only when another thing is waited for than before."""
+        from rollout.stream import of_wait
 
-        text = waiting(wait, time.time())
-        if self.quiet or self.as_json:
-            self.event("looked", step=wait.step, seen=wait.state.get("seen"), text=None, waits=text)
+        self.tell(of_wait(rollout, wait, time.time()))
+
+    def elsewhere(self, holder: Holder, rollout: str = "") -> None:
+        """Somebody else drives it; told once."""
+        from rollout.stream import of_driver
+
+        if self._driver != str(holder):
+            self._driver = str(holder)
+            self.tell(of_driver(rollout, str(holder)))
+
+    def _plain(self, event: Event) -> str | None:
+        if event.kind == "looked":
+            rollout, step = str(event.data["id"]), str(event.data["step"])
+            if self._waited.get(rollout) == step:
+                return None
+            self._waited[rollout] = step
+            return f"          waiting: {event.data['waits']}"
+        return line_of(event)
+
+    # The live view
+
+    @contextmanager
+    def live(self, draw: Draw) -> Iterator[bool]:
+        """While the body runs, a terminal shows the picture of now; True if it does."""
+        if not self.on_terminal or self.quiet or self._live:
+            yield False
             return
-        if self._live:
-            self._clear()
-            columns = _columns()
-            _put(sys.stderr, f"\r          {text}"[: columns - 1])
-            self._shown_wait = text
-        elif self._shown_wait != wait.step:
-            self._shown_wait = wait.step
-            self._write(f"          waiting: {text}")
+        from rollout.live import Live
 
-    def elsewhere(self, holder: Holder) -> None:
-        text = f"{holder} drives it; watching"
-        if self._shown_wait != text:
-            self._shown_wait = text
-            self.say(f"          {text}")
+        terminal = _Terminal(sys.stderr)
+        self._live = Live(terminal, draw, time.time, coloured=self._coloured, style_of=_style, line_of=line_of)
+        self._live.begin()
+        try:
+            yield True
+        except BaseException:
+            self.end_live(leave=True)
+            raise
+        self.end_live(leave=not sys.stdout.isatty())  # the result, which says all of it, is shown there next
 
-    def _clear(self) -> None:
-        if self._live and self._shown_wait:
-            _put(sys.stderr, "\r\033[K")
-            self._shown_wait = ""
+    def end_live(self, *, leave: bool) -> None:
+        """From here on lines are plain ones. `leave`: the last picture stays where it is."""
+        live, self._live = self._live, None
+        if live:
+            live.close(leave=leave)
+
+    def end(self, *, leave: bool) -> None:
+        """The stream ends here: what a look that is under way would still tell is not shown."""
+        with self._guards["out" if self.as_json else "err"]:
+            self._ended = True
+        self.end_live(leave=leave)
+
+    @property
+    def deserted(self) -> bool:
+        """Nobody reads what a pipe was opened for: the end of whoever only watches."""
+        return self._lost or _is_broken(sys.stdout if self.as_json else sys.stderr)
 
     def _write(self, text: str) -> None:
-        self._clear()
-        code = next((code for word, code in _MARKS.items() if word in text), None) if self._coloured else None
-        _put(sys.stderr, f"\033[{code}m{text}\033[0m\n" if code else f"{text}\n")
+        live = self._live
+        if live:
+            from rollout.stream import said
+
+            live.tell(said(text))
+            return
+        mark = _mark(text) if self._coloured else None
+        self._put(sys.stderr, f"\033[{mark[0]}m{text}\033[0m\n" if mark else f"{text}\n")
+
+    def _put(self, stream: TextIO, text: str) -> None:
+        with self._guards["out" if stream is sys.stdout else "err"]:
+            self._lost |= not _put(stream, text)
 
 
-def _put(stream: TextIO, text: str) -> None:
+def line_of(event: Event) -> str | None:
+    """What stays on the screen of an event, with its time."""
+    if not event.text or event.kind == "said":
+        return event.text
+    if event.at is None:
+        return f"          {event.text}"
+    return f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}"
+
+
+def _mark(text: str) -> tuple[str, str] | None:
+    return next((mark for word, mark in _MARKS.items() if word in text), None)
+
+
+def _style(text: str) -> str:
+    mark = _mark(text)
+    return mark[1] if mark else ""
+
+
+class _Terminal:
+    """A terminal as rich needs it. What cannot be written is lost, and nobody is told."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._descriptor = stream.fileno()
+        self.encoding = "utf-8" if "utf" in (stream.encoding or "").lower() else "ascii"
+
+    @property
+    def file(self) -> IO[str]:
+        return cast(IO[str], self)
+
+    def size(self) -> tuple[int, int]:
+        """What the terminal says, whatever COLUMNS says: a line that is too long would break the picture."""
+        try:
+            columns, rows = os.get_terminal_size(self._descriptor)
+        except OSError:
+            columns, rows = 0, 0
+        return columns or 80, rows or 24
+
+    def write(self, text: str) -> int:
+        left = text.encode(self.encoding, "replace")
+        with suppress(OSError):
+            while left:  # past Python's buffers: their lock may be held by a thread that waits for the terminal
+                left = left[os.write(self._descriptor, left) :]
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+
+
+def _is_broken(stream: TextIO) -> bool:
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(found & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, found in poll.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _put(stream: TextIO, text: str) -> bool:
     """Write at once. Where nobody reads any more (a closed terminal or pipe), what is being done goes on unheard."""
     try:
         stream.write(text)
@@ -102,6 +238,8 @@ def _put(stream: TextIO, text: str) -> None:
     except OSError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
 
 
 def _columns() -> int:
@@ -113,18 +251,27 @@ def _columns() -> int:
 
 def standing(summary: Mapping[str, Any]) -> str:
     """How one rollout stands, the most important line last."""
-    from rollout.telling import shares
+    from rollout.summary import needs_a_driver
+    from rollout.telling import brief, shares
 
+    ref = f"  {brief(summary['ref'])}" if summary["ref"] else ""
     lines = [
-        f"{summary['id']}  {summary['outcome']} ({summary['phase']})",
+        f"{summary['id']}  {'paused, ' if summary['paused'] else ''}{summary['outcome']} ({summary['phase']}){ref}",
         f"  patch    {summary['patch']} onto {summary['replacement']}, beside {summary['original']}",
     ]
     if summary.get("waits_for"):
         lines.append(f"  waits    {summary['waits_for']}")
     if summary.get("driven_by"):
         lines.append(f"  driven   {summary['driven_by']}")
+    elif needs_a_driver(summary):
+        watched = "watched" if summary["outcome"] == "promoted" else "driven"
+        lines.append(f"  {watched:8} by nobody: rollout serve, or rollout resume {summary['id']}")
+    if summary["paused"]:
+        lines.append(f"  paused   by {brief(summary['paused']['by'])}: {brief(summary['paused']['reason'])}")
     if summary["reason"]:
-        lines.append(f"  because  {summary['reason']}")
+        lines.append(f"  because  {brief(summary['reason'], 2000)}")
+    if summary["warning"]:
+        lines.append(f"  warning  {summary['warning']}")
     if summary["advisories"]:
         lines.append(f"  security {advisories_line(summary['advisories'])}")
     if summary["way_back"]:

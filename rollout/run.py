@@ -112,8 +112,7 @@ class Run:
     def visit_numbered(self, prefix: str) -> int:
         """The highest N of the steps `prefix`N that were ever meant; 0 for none. They count as told."""
         numbers = {int(step.removeprefix(prefix)) for step in self.journal.intended_steps() if step.startswith(prefix)}
-        kind = prefix.split(":")[1]
-        self._visited.update(step for step in self.journal.recorded_steps() if f":{kind}:" in step)
+        self._visited.update(step for step in self.journal.recorded_steps() if vigil.is_tending(step))
         return max(numbers, default=0)
 
     # Acts
@@ -123,7 +122,7 @@ class Run:
         record = self.recall(act.step)
         if record:
             return record.data["value"]
-        if self.way == "out" and not self.did(act.step):
+        if self.way == "out" and not self.did(act.step) and not vigil.is_tending(act.step):
             vigil.stand_still_if_told(self)
         attempts = Retrying(
             retry=retry_if_exception_type((Transient, Conflict)),
@@ -303,6 +302,10 @@ class Run:
         """Rest until a time as `rest` does, under a live gate (rollout/vigil.py says what `more` there is)."""
         vigil.watch(self, step, until_at, gate, on=on, **more)
 
+    def meanwhile(self, step: str, fact: Fact, *, deadline: str) -> bool:
+        """Has a fact come true, or its time passed, while something else is waited for? Fails nothing."""
+        return vigil.meanwhile(self, step, fact, self.plan.deadlines[deadline])
+
     def hold(self, step: str, wanted: Weights, put_back: Callable[[str], Act], until_at: float) -> None:
         """Read the route back until `until_at`; a late write of ours is put right, a stranger's halts.
 
@@ -312,14 +315,21 @@ class Run:
         self._visited.update(again)
         if self.recall(step):
             return
-        if dict(self.guard().weights) != dict(wanted):
+        timeout_s = self.provider.write_timeout_s
+        # Only a clock that was set back finds the decision in the future: reckon from what is journalled now instead.
+        set_back = until_at - timeout_s > self.clock.now()
+        if dict(self.guard().weights) != dict(wanted) or (set_back and not self._put_right(step)):
             self.once(put_back(f"{step}:again:{len(again) + 1}"))
         now = self.clock.now()
-        put_right = [entry.at for entry in self.journal.entries if entry.step.startswith(f"{step}:again:")]
-        until_at = max(until_at, *(at + self.provider.write_timeout_s for at in put_right[-1:]), 0.0)
+        until_at = max(0.0 if set_back else until_at, *(at + timeout_s for at in self._put_right(step)[-1:]), 0.0)
         if now < until_at:
             raise NotYet(f"{step}: reading the route back", min(until_at, now + 0.5))
         self.note("done", step, {"value": dict(wanted)})
+
+    def _put_right(self, step: str) -> list[float]:
+        """When a held route was put right, as far as this clock can tell."""
+        at = (entry.at for entry in self.journal.entries if entry.step.startswith(f"{step}:again:"))
+        return [each for each in at if each <= self.clock.now()]
 
     def _look(self) -> Sights:
         sights, self._sights = self._sights, None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout import exits
 from rollout.journal import Entry, Journal
 from rollout.phases import can_turn_back
 from rollout.rows import Row
+from rollout.telling import brief, waiting
+
+if TYPE_CHECKING:
+    from rollout.store import Store
 
 LEDGER = {"fixed", "remaining", "introduced", "unknown"}
 """The parts by which a check's evidence is known to be a ledger of advisories."""
@@ -37,13 +41,32 @@ def summarise(row: Row, entries: list[Entry], *, now: float, route: Mapping[str,
         "traffic_read": "live" if route is not None else "journal",
         "reason": why(journal),
         "actor": row.actor,
+        "opened_reason": row.reason,
+        "ref": _ref(journal),
+        "paused": _paused(journal),
+        "warning": _warning(journal),
         "opened_at": row.opened_at,
         "closed_at": row.closed_at,
         "way_back_until": (journal.value("promote") or {}).get("valid_until") if window else None,
         "way_back": f"rollout rollback {row.service}" if window else None,
         "advisories": advisories(journal),
-        "next": next_command(row),
+        "next": next_command(row, paused=journal.paused is not None),
     }
+
+
+def stand(store: Store, row: Row, now: float, route: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """The summary, with what it waits for now and who drives it (None: nobody, or it is closed)."""
+    summary = summarise(row, store.entries(row.id), now=now, route=route)
+    wait, driver = store.wait(row.id), store.driver(row.id, now)
+    summary["waits_for"] = waiting(wait, now) if wait and row.closed_at is None else None
+    summary["driven_by"] = str(driver) if driver and row.closed_at is None else None
+    return summary
+
+
+def needs_a_driver(summary: Mapping[str, Any]) -> bool:
+    """It would go on by itself, or is warm and unwatched, but nobody is there to do it."""
+    stands_by_itself = summary["outcome"] == "halted" or summary["paused"]
+    return summary["closed_at"] is None and summary.get("driven_by") is None and not stands_by_itself
 
 
 def is_way_back_open(row: Row, journal: Journal, now: float) -> bool:
@@ -82,6 +105,23 @@ def why(journal: Journal) -> str:
     return str(entry.data["reason"]) if entry else ""
 
 
+def _paused(journal: Journal) -> dict[str, str] | None:
+    said = journal.paused
+    return {"by": str(said.data["by"]), "reason": str(said.data["reason"])} if said else None
+
+
+def _warning(journal: Journal) -> str | None:
+    """The latest warning that still holds."""
+    warned = max(journal.warnings.values(), key=lambda entry: entry.seq, default=None)
+    return brief(str(warned.data["reason"])) if warned else None
+
+
+def _ref(journal: Journal) -> str:
+    """The ticket or change that it was opened for; empty when none was named."""
+    opened = journal.entries[0] if journal.entries and journal.entries[0].kind == "opened" else None
+    return str(opened.data.get("ref") or "") if opened else ""
+
+
 def advisories(journal: Journal) -> dict[str, Any] | None:
     """The ledger of the latest look at vulnerabilities; None before there was one."""
     for entry in reversed(journal.entries):
@@ -91,10 +131,12 @@ def advisories(journal: Journal) -> dict[str, Any] | None:
     return None
 
 
-def next_command(row: Row) -> str | None:
+def next_command(row: Row, *, paused: bool = False) -> str | None:
     """What to type next; None when nothing is left to do."""
     if row.outcome == "rolled_back" and row.closed_at is not None:
         return f"rollout journal show {row.id} has the evidence; then rollout start {row.service} --image REF"
+    if row.closed_at is None and paused:
+        return f"rollout resume {row.id}"
     if row.closed_at is not None or row.outcome == "promoted":
         return None
     if row.outcome == "halted":

@@ -21,6 +21,8 @@ _PHASES = {
     "retired": "the old side was given up",
     "rolling_back": "putting traffic back",
     "rolled_back": "rolled back",
+    "adopting": "taking what serves now as it is",
+    "adopted": "taken as it was; the next rollout begins from there",
 }
 
 
@@ -36,9 +38,14 @@ def sentence(entry: Entry) -> str | None:
 
 
 def brief(text: str, longest: int = 320) -> str:
-    """On one line, and not endless: the journal has the whole of it."""
-    text = " ".join(text.split())
+    """On one line, without control characters, and not endless: the journal has the whole of it."""
+    text = visible(" ".join(text.split()))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def visible(text: str) -> str:
+    """What a platform or a person wrote must not steer the terminal that shows it."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _done(step: str, data: Mapping[str, Any]) -> str | None:
@@ -82,6 +89,17 @@ def _decided(data: Mapping[str, Any]) -> str:
     return f"turning back, as {data['actor']} asked: {data['reason']}"
 
 
+def _adopted(data: Mapping[str, Any]) -> str:
+    """What serves is what the route says."""
+    return f"{data['by']} took what serves now as it is: {shares({k: v for k, v in data['route'].items() if v})}"
+
+
+_WARNINGS = {
+    "failing": "what serves fails its checks while the way back is open",
+    "way_back_ending": "the way back is about to close",
+    "way_back": "the way back is not what it should be",
+}
+
 _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "opened": lambda step, data: f"opened by {data['actor']}",
     "entered": lambda step, data: _PHASES.get(step),
@@ -95,6 +113,11 @@ _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "warm_ended": lambda step, data: f"{data['by']} ended the warm time early",
     "halted": lambda step, data: f"halted, a person is needed: {data['reason']}",
     "resumed": lambda step, data: f"{data.get('by') or data.get('actor')} let it go on",
+    "paused": lambda step, data: f"paused by {data['by']}: {data['reason'] or 'no reason given'}",
+    "waiting": lambda step, data: f"stands still: {data['seen']}" if is_pause(step) else None,
+    "adopted": lambda step, data: _adopted(data),
+    "warned": lambda step, data: f"warning: {data['reason']}",
+    "cleared": lambda step, data: f"no longer so: {_WARNINGS.get(data['about'], data['about'])}",
     "approved": lambda step, data: f"{data['by']} approved",
     "closed": lambda step, data: f"closed: {data['outcome']}",
 }
@@ -102,9 +125,49 @@ _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
 
 def waiting(wait: Wait, now: float) -> str:
     """What a rollout waits for, what was last seen of it, and for how long still."""
+    if is_pause(wait.step):
+        return brief(wait.state.get("seen") or "paused")
     if "until" in wait.state:
-        return f"{wait.step} until {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(wait.state['until']))}"
+        return f"{wait.step} until {clock_time(wait.state['until'])}"
     wanted = wait.state.get("for") or f"gate {wait.state.get('gate', '')}"
     seen = wait.state.get("seen", "")
     left = f", {max(0.0, wait.deadline_at - now):.0f} s left" if wait.deadline_at else ""
-    return f"{wait.step}: {seen or wanted}{left}"
+    return brief(f"{wait.step}: {seen or wanted}{left}")
+
+
+def is_pause(step: str) -> bool:
+    """Nothing is waited for but a person's word."""
+    return step == "held" or step.startswith("paused:")
+
+
+def clock_time(at: float) -> str:
+    """A time as this machine's clock shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def short(image: str | None, longest: int = 28) -> str:
+    """Enough of an image's name to tell it from another: of a digest the beginning, of a path the end."""
+    if not image:
+        return "-"
+    image = brief(image)
+    kind, colon, digest = image.rpartition(":")
+    if colon and len(digest) >= 32:
+        return f"{kind[-12:]}:{digest[:12]}"
+    return image if len(image) <= longest else f"…{image[1 - longest :]}"
+
+
+def age(seconds: float) -> str:
+    """As short as it can be: 4 s, 12 min, 3 h, 2 d."""
+    seconds = max(0.0, seconds)
+    for limit, unit, word in ((100, 1, "s"), (100 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {word}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def count(value: float) -> str:
+    """A count or a rate in at most seven characters, up to a million millions."""
+    for limit, unit, sign in ((1e13, 1e9, "G"), (1e10, 1e6, "M"), (1e7, 1e3, "k")):
+        if value >= limit / 10:
+            return f"{value / unit:.1f}{sign}" if value / unit < 1e5 else f"{value / unit:.0f}{sign}"
+    return f"{value:.0f}" if isinstance(value, int) or value >= 100 else f"{value:.1f}"

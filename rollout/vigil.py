@@ -7,14 +7,16 @@ does not hide a bad minute, and only what fails loses it: at night there may be 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from providers.base import Reading, Slot, plain
+from providers.base import ProviderError, Reading, Slot, plain
 from rollout.flow import NotYet, TurnBack
 from rollout.gate import GateState, finding_of, judge
+from rollout.journal import Entry
 from rollout.look import Look, look_at, traffic_now
+from rollout.observer import Fact, Sights
 from rollout.rows import Wait
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 LOOK_S = 30.0
 """How often what rests is looked at."""
+
+AGAIN_S = 3600.0
+"""After a try to put the way back right that was in vain."""
 
 WINDOW_S = 300.0
 """Checks that compare two readings see between one and two of these."""
@@ -40,15 +45,12 @@ def watch(
 ) -> None:
     """Rest until a time; what fails meanwhile is told (and turned back, where the plan says so).
 
-    Whenever the way back is `lacking`, `tend(1)`, `tend(2)` … put it right; each ends with the step `card:warm:N`.
+    Whenever the way back is `lacking`, `tend(1)`, `tend(2)` … put it right, a little at each look; each ends with the
+    step `card:warm:N`. What fails there is told: it neither turns back nor keeps anybody from watching.
     """
     number = run.visit_numbered("grow:warm:")
     if run.recall(step):
         return
-    if number and not run.journal.record(f"card:warm:{number}"):
-        tend(number)
-    elif not unless() and run.clock.now() < until_at and lacking():
-        tend(number + 1)
     wait = run.wait(step, None, {"for": "time", "until": until_at})
     run.guard()
     if unless() or run.clock.now() >= until_at:
@@ -58,8 +60,83 @@ def watch(
     look = _look(run, wait, gate, on, LOOK_S)
     if look.failed and run.plan.rollback_while_warm:
         raise TurnBack(look.failed, {"verdicts": look.evidence}, deny=True)
-    _warn(run, look)
+    _warn(run, "failing", look.failed, well=look.well, verdicts=look.evidence)
+    _tend(run, number, lacking, tend)
     raise NotYet(f"{step} until {until_at:.0f}", min(until_at, run.clock.now() + LOOK_S))
+
+
+def is_tending(step: str) -> bool:
+    """A step that keeps the way back is no step forward: a pause does not stop it."""
+    return ":warm:" in step
+
+
+def meanwhile(run: Run, step: str, fact: Fact, within_s: float) -> bool:
+    """Has a fact come true since the step before, or its time passed? Asked at each look; fails nothing."""
+    if run.recall(step):
+        return True
+    answer = Sights(run.provider, [run.service]).answer(run.service.name, fact)
+    late = run.clock.now() >= _tended(run, int(step.rpartition(":")[2]))[-1].at + within_s
+    if answer.state != "met" and not late:
+        return False
+    run.note("done", step, {"value": {"met": answer.state == "met", "seen": answer.seen, "for": str(fact)}})
+    return True
+
+
+def _tend(run: Run, number: int, lacking: Callable[[], bool], tend: Callable[[int], None]) -> None:
+    """Go on with what tends the way back, or begin to where it is needed; after one in vain not before AGAIN_S."""
+    try:
+        tended = _tended(run, number)
+        if number and not _is_over(tended):
+            _tend_once(run, number, tend)
+        elif not lacking() and _is_whole_again(run):
+            _warn(run, "way_back", "", well=True)
+        elif not _in_vain(tended) or abs(run.clock.now() - tended[-1].at) >= AGAIN_S:
+            _tend_once(run, number + 1, tend)
+    except ProviderError:
+        return  # what cannot be seen now is looked at again
+
+
+def _tend_once(run: Run, number: int, tend: Callable[[int], None]) -> None:
+    try:
+        tend(number)
+    except TurnBack:
+        if not _in_vain(_tended(run, number)):
+            raise  # no step failed: it was a hold mark
+    tended = _tended(run, number)
+    if reason := _in_vain(tended):
+        told = f"the way back to {run.plan.original} is not what it should be: {reason}"
+        _warn(run, "way_back", told, well=False)
+    elif _is_over(tended):
+        _warn(run, "way_back", "", well=True)
+
+
+def _is_whole_again(run: Run) -> bool:
+    """Asked of the balancer only after a try that was in vain."""
+    if "way_back" not in run.journal.warnings:
+        return True
+    whole = Fact("healthy", run.plan.original, run.need)
+    return Sights(run.provider, [run.service]).answer(run.service.name, whole).state == "met"
+
+
+def _tended(run: Run, number: int) -> list[Entry]:
+    """What is recorded of one tending, oldest first."""
+    records = (run.journal.record(step) for step in run.journal.recorded_steps() if step.endswith(f":warm:{number}"))
+    return sorted((record for record in records if record), key=lambda record: record.seq)
+
+
+def _is_over(tended: Sequence[Entry]) -> bool:
+    return bool(tended) and (tended[-1].step.startswith("card:") or tended[-1].kind == "failed")
+
+
+def _in_vain(tended: Sequence[Entry]) -> str:
+    """Why one that is over did not put it right; empty where it did."""
+    for record in tended if _is_over(tended) else ():
+        value = record.data.get("value")
+        if record.kind == "failed":
+            return str(record.data["reason"])
+        if isinstance(value, Mapping) and value.get("met") is False:
+            return f"{value['seen']} (wanted: {value['for']})"
+    return ""
 
 
 def stand_still_if_told(run: Run) -> None:
@@ -85,7 +162,7 @@ def stand_still_if_told(run: Run) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """`failed` says why the vigil is lost; `well`: every check passes."""
+    """`failed` says why the vigil is lost; `well`: every check passed as often as its gate wants."""
 
     failed: str
     well: bool
@@ -113,7 +190,8 @@ def _look(run: Run, wait: Wait, gate: str, on: Slot, interval_s: float) -> Watch
         **_window(run, state, look.since, now),
     }
     run.keep_waiting(wait, now + interval_s, {**state, **kept})
-    return Watched(f"{why}: {look.told('pass')}" if failed else "", finding == "pass", look.evidence)
+    well = finding == "pass" and judged.passes >= rule.passes
+    return Watched(f"{why}: {look.told('pass')}" if failed else "", well, look.evidence)
 
 
 def _window(run: Run, state: Mapping[str, Any], since: Reading | None, now: float) -> dict[str, Any]:
@@ -121,7 +199,7 @@ def _window(run: Run, state: Mapping[str, Any], since: Reading | None, now: floa
     following = Reading.from_json(state["following"]) if state.get("following") else None
     if since is None or following is None or following.counters_id != since.counters_id:
         return {"since": plain(since), "following": plain(traffic_now(run.means, run.service))}
-    if now - following.at >= WINDOW_S:
+    if abs(now - following.at) >= WINDOW_S:  # the clock may have been set
         return {"since": plain(following), "following": plain(traffic_now(run.means, run.service))}
     return {"since": plain(since), "following": plain(following)}
 
@@ -145,11 +223,10 @@ def _remind(run: Run, until_at: float) -> None:
     run.note("warned", "keep-warm", {"about": "way_back_ending", "reason": reason, "until": until_at})
 
 
-def _warn(run: Run, look: Watched) -> None:
+def _warn(run: Run, about: str, reason: str, *, well: bool, **more: Any) -> None:
     """While warm nothing turns back by itself: people are told, once, and when it is over."""
-    told = "failing" in run.journal.warnings
-    if look.failed and not told:
-        data = {"about": "failing", "reason": look.failed, "verdicts": look.evidence}
-        run.note("warned", "keep-warm", data)
-    elif look.well and told:
-        run.note("cleared", "keep-warm", {"about": "failing"})
+    told = about in run.journal.warnings
+    if reason and not told:
+        run.note("warned", "keep-warm", {"about": about, "reason": reason, **more})
+    elif well and told:
+        run.note("cleared", "keep-warm", {"about": about})

@@ -30,11 +30,6 @@ class SystemClock:
 
 
 def steady() -> float:
-    """Seconds of a clock that nobody can set."""
-    return time.monotonic()
-
-
-def steady() -> float:
     """Seconds of a clock that nobody can set, for how long something takes in this process."""
     return time.monotonic()
 

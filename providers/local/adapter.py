@@ -7,6 +7,7 @@ import shutil
 from providers.base import Context, Provider, Service, Transient
 from providers.local.balancer import launcher
 from providers.local.compute import LocalCompute
+from providers.local.diagnose import diagnose, relaunch, repair
 from providers.local.front import WRITE_S
 from providers.local.home import Home, Homes
 from providers.local.inventory import LocalInventory
@@ -14,7 +15,7 @@ from providers.local.options import Options
 from providers.local.patcher import LocalPatcher
 from providers.local.traffic import LocalTraffic
 
-__all__ = ["Options", "build", "tear_down"]
+__all__ = ["Options", "build", "diagnose", "relaunch", "repair", "tear_down"]
 
 STOP_S = 10.0
 

@@ -116,7 +116,7 @@ class ImageFolder:
 
     def _known(self, name: str) -> str:
         names = self.names()
-        nearest = difflib.get_close_matches(name, names, n=len(names), cutoff=0.0) if name else names
+        nearest = difflib.get_close_matches(name, names, n=len(names), cutoff=0.0) if name and names else names
         known = ", ".join(f"{item} ({self._digest(item)})" for item in nearest)
         return f"known are {known}" if names else f"it holds no folder with an {MANIFEST}"
 

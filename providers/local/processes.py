@@ -210,16 +210,17 @@ def free_port(ports: range, used: set[int], start: int) -> int:
     """A port of the range that nobody has on record or listens on, from `start` on. Raises Invalid."""
     for step in range(len(ports)):
         port = ports[(start + step) % len(ports)]
-        if port not in used and _bindable(port):
+        if port not in used and bindable(port):
             return port
     raise Invalid(f"no free port in {ports[0]}-{ports[-1]}; widen the option ports or stop what uses them")
 
 
-def _bindable(port: int) -> bool:
-    with socket.socket() as probe:
+def bindable(port: int, host: str = "127.0.0.1") -> bool:
+    """Could somebody listen there now?"""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True

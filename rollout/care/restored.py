@@ -62,7 +62,7 @@ def looks_restored(kept: Kept, service: str, mark: HoldMark | None = None) -> st
 
 
 def _behind_card(db: Database, card: Card, epoch: int) -> str | None:
-    written_in = int(getattr(card, "epoch", 0))
+    written_in = card.epoch
     if written_in > epoch:
         return _told(card.service, f"its rollback card was written in epoch {written_in}, and the store is at {epoch}")
     found = db.all("SELECT closed_at FROM rollouts WHERE id = ?", card.rollout)

@@ -21,7 +21,7 @@ def up(service: Name, image: Image = None, config: Config = None, json_out: Json
 
     installation, screen = find_installation(config), Screen(as_json=json_out)
     screen.say(f"{service}: standing up blue")
-    data = bootstrap.stand_up(installation, service, image)
+    data = bootstrap.stand_up(installation, service, image, this_actor())
     screen.document(data, f"{service} runs {data['image']} on blue, {data['healthy']} healthy")
 
 

@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout import exits
-from rollout.commands.options import Config, Json, Usage, Which, complete_rollout, find_installation, live_summary
+from rollout.commands.options import (
+    Config,
+    Json,
+    Usage,
+    Which,
+    complete_rollout,
+    find_installation,
+    live_routes,
+    live_summary,
+)
 from rollout.render import Screen, ledger_text, standing
 
 if TYPE_CHECKING:
     from rollout.rows import Row
+    from rollout.wiring import Installation
 
 commands = typer.Typer()
 journal = typer.Typer(help="The record of everything done.", no_args_is_help=True, rich_markup_mode=None)
@@ -22,24 +31,34 @@ commands.add_typer(journal, name="journal")
 @commands.command()
 def status(
     which: Annotated[str | None, typer.Argument(metavar="[ID|SERVICE]", autocompletion=complete_rollout)] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on showing it until it is closed; changes nothing.")
+    ] = False,
     config: Config = None,
     json_out: Json = False,
 ) -> None:
-    """How a rollout stands and where traffic is; without a name, the latest of each service."""
+    """How a rollout stands and where traffic is; without a name, all of the last 24 hours and how to put them back."""
     installation, screen = find_installation(config), Screen(as_json=json_out)
+    if watch:
+        from rollout.commands.views import watch_all, watch_one
+
+        raise typer.Exit(watch_one(installation, which, screen) if which else watch_all(installation, screen))
     if which is not None:
         from rollout.control import find
 
         summary = live_summary(installation, find(installation, which))
         screen.document(summary, standing(summary))
         return
-    latest: dict[str, Row] = {}
+    from rollout.listing import list_all, nothing
+    from rollout.overview import overview, text_of
+
+    listed = nothing()
     if installation.store_path.exists():
-        for row in installation.store.rollouts():
-            latest.setdefault(row.service, row)
-    found = [live_summary(installation, row) for row in latest.values()]
-    empty = "no rollouts yet; begin with: rollout plan SERVICE"
-    screen.document({"rollouts": found}, "\n\n".join(standing(summary) for summary in found) or empty)
+        now = installation.clock.now()
+        listed = list_all(installation.store, now, lambda rows: live_routes(installation, rows))
+        journal_file = str(installation.store_path)
+        listed["rollouts"] = [{**summary, "journal": journal_file} for summary in listed["rollouts"]]
+    screen.document(listed, text_of(overview(listed)))
 
 
 @commands.command()
@@ -59,6 +78,8 @@ def ledger(
     installation = find_installation(config)
     row = find(installation, which)
     found = advisories(Journal(installation.store.entries(row.id)))
+    if found is None and row.pruned_at is not None:
+        raise Usage(f"{row.id} was archived, and its ledger with it; where to: rollout journal show {row.id}")
     if found is None:
         raise Usage(f"{row.id} has no ledger: its vulnerabilities check was not asked (yet, or is not configured)")
     Screen(as_json=json_out or format == "json").document({"id": row.id, **found}, ledger_text(found))
@@ -69,10 +90,12 @@ def journal_show(which: Which, config: Config = None, json_out: Json = False) ->
     """Every entry of one rollout."""
     from rollout.control import find
 
-    installation = find_installation(config)
-    entries = installation.store.entries(find(installation, which).id)
+    installation, screen = find_installation(config), Screen(as_json=json_out)
+    row = find(installation, which)
+    entries = installation.store.entries(row.id)
+    _say_if_pruned(installation, row, screen)
     lines = [f"{e.seq:4} {_when(e.at)} epoch {e.epoch:3} {e.kind:18} {e.step}" for e in entries]
-    Screen(as_json=json_out).document({"entries": [_entry_json(entry) for entry in entries]}, "\n".join(lines))
+    screen.document({"entries": [_entry_json(entry) for entry in entries]}, "\n".join(lines))
 
 
 @journal.command("export")
@@ -81,23 +104,18 @@ def journal_export(which: Which, config: Config = None) -> None:
     from rollout.control import find
 
     installation, screen = find_installation(config), Screen(as_json=True)
-    for entry in installation.store.entries(find(installation, which).id):
+    row = find(installation, which)
+    _say_if_pruned(installation, row, screen)
+    for entry in installation.store.entries(row.id):
         screen.document(_entry_json(entry), "")
 
 
-@journal.command("verify")
-def journal_verify(
-    which: Annotated[str | None, typer.Argument(metavar="[ID|SERVICE]", autocompletion=complete_rollout)] = None,
-    config: Config = None,
-    json_out: Json = False,
-) -> None:
-    """Recompute the hash chains; exit 5 when one was tampered with."""
-    from rollout import bootstrap
+def _say_if_pruned(installation: Installation, row: Row, screen: Screen) -> None:
+    """An archived journal is not an empty one."""
+    if row.pruned_at is not None:
+        from rollout.care.retention import pruned_note
 
-    verified = bootstrap.verify(find_installation(config), which)
-    Screen(as_json=json_out).document(verified, bootstrap.verify_text(verified))
-    if verified["broken"]:
-        raise typer.Exit(exits.PERSON_NEEDED)
+        screen.problem(f"{row.id}: {pruned_note(installation, row)}")
 
 
 def _entry_json(entry: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout import exits
-from rollout.actor import this_person
+from rollout.actor import this_actor
 from rollout.commands.delivery import news_delivered
 from rollout.commands.options import (
     Config,
@@ -100,7 +100,7 @@ def start(
     saved = _saved_plan(plan) if plan else None
     _end_warm(installation, service, end_warm, screen, key)
     started = control.start(
-        installation, service, image=image, saved=saved, key=key, actor=this_person(), reason=reason, ref=ref
+        installation, service, image=image, saved=saved, key=key, actor=this_actor(), reason=reason, ref=ref
     )
     if started.again:
         screen.say(f"{key}: this key opened {started.row.id} already; going on with it")
@@ -144,7 +144,7 @@ def _end_warm(installation: Installation, service: str, wanted: bool, screen: Sc
         return
     if not over:
         screen.say(f"{row.id}: giving up its way back to {row.plan['original']} ({row.plan['original_image'][:19]})")
-        interventions.end_warm(installation, row, this_person())
+        interventions.end_warm(installation, row, this_actor())
     _follow(installation, row, screen, None, to_end=True, go_on=True)
 
 
@@ -181,7 +181,7 @@ def _follow(
     for merged in control.merge_spool(installation):
         screen.say(merged)
     listener = _listener(installation, row, screen)
-    follower = follow.Follower(installation, row.id, listener, screen.say, this_person(), timeout)
+    follower = follow.Follower(installation, row.id, listener, screen.say, this_actor(), timeout)
     try:
         with driving(installation, row, screen), news_delivered(installation, screen):
             now, code = follower.until(finished or (follow.is_closed if to_end else follow.finish_line(row)))
@@ -225,7 +225,7 @@ def resume(
     row = control.find(installation, which)
     if after_rollback:
         screen.say("the rest: giving the patched side up (safe to interrupt; rollout resume goes on)")
-    interventions.resume(installation, row, this_person())
+    interventions.resume(installation, row, this_actor())
     if not wait:
         hand_over(installation, row, screen)
     if control.clear_left_over_mark(installation, row):
@@ -253,7 +253,7 @@ def abort(
         raise Usage(f"{row.id} is closed already ({row.outcome}); where traffic is: rollout status {row.service}")
     if not wait:
         raise_if_nobody_serves(installation)
-    ready = control.turn_back(installation, row, "abort", reason=reason, actor=this_person(), ref=ref)
+    ready = control.turn_back(installation, row, "abort", reason=reason, actor=this_actor(), ref=ref)
     screen.say(f"{row.id}: {ready.why}")
     if not wait:
         hand_over(installation, row, screen)

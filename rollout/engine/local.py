@@ -85,6 +85,7 @@ class Driver:
         self._told_wait: Wait | None = None
         self._noted_at: float | None = None
         self._began = False
+        self._looked_at: float | None = None
 
     def tick(self) -> Row:
         """Begin or end a job if one is due, tell what is new, and return how the rollout stands."""
@@ -95,6 +96,9 @@ class Driver:
                 raise job.error
         row = self.look()
         now = self._clock.now()
+        if self._looked_at is not None and now < self._looked_at:
+            self._began = False  # the clock was set back: by it, nothing is due for long
+        self._looked_at = now
         if (
             row.closed_at is None
             and self._is_ours(now)

@@ -19,7 +19,8 @@ from rollout.store import LeaseHeld, Store, StoreError
 
 TICK_S = 0.2
 AGAIN_S = 5.0
-"""After a job that broke: nothing of the rollout's own says when to try again."""
+MOST_S = 60.0
+"""After a job that broke, which says nothing of when to try again: the first wait, doubled each time up to this."""
 JUMP_S = 5.0
 """A clock that differs by more than this from a steady one was set."""
 
@@ -31,6 +32,7 @@ class Chore:
     name: str
     every_s: float
     do: Callable[[], None]
+    needs_store: bool = True
 
 
 @dataclass
@@ -60,9 +62,11 @@ class Server:
         self._running: dict[str, tuple[Row, Job]] = {}
         self._told: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
+        self._broken: dict[str, int] = {}  # how often in a row its job broke
         self._done_at: dict[str, float] = {}
         self._noted_at: float | None = None
         self._offset: float | None = None
+        self._ran_over_jump: set[str] = set()
         self._store_failed = False
 
     @property
@@ -90,9 +94,11 @@ class Server:
         except StoreError as error:
             self._store_failed = True
             self.watchers.store_trouble(error)
+            self._do_chores(without_store=True)
             return
         if self._store_failed:
             self._store_failed = False
+            self._not_before.clear()
             self.watchers.store_trouble(None)
         self._do_chores()
 
@@ -119,8 +125,7 @@ class Server:
         try:
             job = Job(row.id, self.means_of(row.plan["provider"]), self.holder)
         except Exception as error:  # a provider that cannot be loaded: only its own rollouts wait
-            self.watchers.trouble(row.id, error)
-            self._put_off(row.id, AGAIN_S)
+            self._break(row.id, error)
             return
         self._told.setdefault(row.id, row.head_seq - 1 if row.head_seq == 1 else row.head_seq)
         self._running[row.id] = (row, job)
@@ -134,8 +139,9 @@ class Server:
             if isinstance(job.error, LeaseHeld):
                 self._put_off(name, min(job.error.expires_in_s, AGAIN_S))
             elif job.error is not None:
-                self.watchers.trouble(name, job.error)
-                self._put_off(name, AGAIN_S)
+                self._break(name, job.error)
+            else:
+                self._broken.pop(name, None)
             self.watchers.job(row, job)
             self._tell(row)
 
@@ -148,6 +154,12 @@ class Server:
                     self._told.pop(row.id, None)
         except StoreError:
             return  # told after the next job
+
+    def _break(self, rollout: str, error: BaseException) -> None:
+        """Told each time, and tried again ever more rarely: what no new try changes must not fill the log."""
+        times = self._broken[rollout] = self._broken.get(rollout, 0) + 1
+        self.watchers.trouble(rollout, error)
+        self._put_off(rollout, min(AGAIN_S * 2 ** min(times - 1, 10), MOST_S))
 
     def _put_off(self, rollout: str, seconds: float) -> None:
         self._not_before[rollout] = self.steady() + seconds
@@ -164,11 +176,18 @@ class Server:
             jumped_s = offset - self._offset
             self.store.wake_all(self.now())
             self._not_before.clear()
+            self._ran_over_jump = set(self._running)
+            self._noted_at = None  # by the new time, this server was last seen long ago
             self.watchers.trouble("clock", ClockJumped(jumped_s))
         self._offset = offset
+        if ended := self._ran_over_jump - set(self._running):  # when they are due was reckoned by the earlier time
+            self._ran_over_jump -= ended
+            self.store.wake_all(self.now())
 
-    def _do_chores(self) -> None:
+    def _do_chores(self, *, without_store: bool = False) -> None:
         for chore in self.chores:
+            if without_store and chore.needs_store:
+                continue
             if self.steady() - self._done_at.get(chore.name, -chore.every_s) >= chore.every_s:
                 self._done_at[chore.name] = self.steady()
                 try:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rollout import exits
 from rollout.journal import Entry, Journal
 from rollout.phases import PHASE_NAMES
 from rollout.rows import Wait
-from rollout.summary import LEDGER, advisories, last_route, next_command, summarise, why
-from rollout.telling import sentence, shares, waiting
-from tests.core.scene import ROLLOUT, World, a_plan, phase_is
+from rollout.summary import LEDGER, advisories, last_route, needs_a_driver, next_command, stand, summarise, why
+from rollout.telling import age, brief, count, sentence, shares, short, waiting
+from tests.core.scene import HOLDER, ROLLOUT, World, a_plan, phase_is
 from tests.core.test_job import failing_live
 
 SOURCES = sorted((Path(__file__).parents[2] / "rollout").rglob("*.py"))
@@ -26,7 +28,7 @@ OUTCOMES = {"promoted", "rolled_back", "aborted", "halted", "waiting_approval", 
 
 def kinds_written() -> set[str]:
     """Every kind of entry that the sources write: the constants handed to what writes entries."""
-    position = {"_note": 0, "_fail": 0, "decide": 2, "append": 2, "_write": 2, "_append": 3}
+    position = {"note": 0, "_fail": 0, "_say": 2, "decide": 2, "append": 2, "_write": 2, "_append": 3}
     found = set[str]()
     for call in (
         node for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
@@ -34,7 +36,7 @@ def kinds_written() -> set[str]:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if name in position and len(call.args) > position[name]:
             given = call.args[position[name]]
-            if isinstance(given, ast.Constant) and isinstance(given.value, str):
+            if isinstance(given, ast.Constant) and isinstance(given.value, str) and given.value.isidentifier():
                 found.add(given.value)
     return found
 
@@ -53,6 +55,10 @@ DATA: dict[str, dict[str, Any]] = {
     "halted": {"reason": "edited"},
     "resumed": {"by": "me"},
     "approved": {"by": "boss"},
+    "paused": {"by": "me", "reason": "the sale begins"},
+    "adopted": {"by": "me", "reason": "by hand", "route": {"blue": 100, "green": 0}, "active": "blue"},
+    "warned": {"about": "failing", "reason": "http: 503"},
+    "cleared": {"about": "failing"},
     "closed": {"outcome": "promoted"},
 }
 STEPS = {"entered": "warm", "done": "swap:1:10", "closed": "retired"}
@@ -113,6 +119,22 @@ def test_every_phase_is_told(phase: str) -> None:
             entry("roll_back_decided", kind="gate", actor="rollout", reason="slow", readiness="2 of 2 healthy"),
             "turning back by itself; 2 of 2 healthy",
         ),
+        (entry("paused", by="me", reason="the sale begins"), "paused by me: the sale begins"),
+        (entry("paused", by="me", reason=""), "paused by me: no reason given"),
+        (
+            entry("adopted", by="me", reason="x", route={"blue": 100, "green": 0}, active="blue"),
+            "me took what serves now as it is: blue 100 %",
+        ),
+        (entry("warned", about="failing", reason="http: 503"), "warning: http: 503"),
+        (
+            entry("cleared", about="failing"),
+            "no longer so: what serves fails its checks while the way back is open",
+        ),
+        (entry("cleared", about="something new"), "no longer so: something new"),
+        (entry("waiting", "paused:7", seen="paused by me: sale"), "stands still: paused by me: sale"),
+        (entry("waiting", "held", seen="paused by ci: deploy"), "stands still: paused by ci: deploy"),
+        (entry("waiting", "live:1:10", gate="live"), None),
+        (entry("failed", "launch", reason="boot\x1b[2J\x07 failed\nat 3"), "failed: boot�[2J� failed at 3"),
         (entry("something new"), None),
     ],
 )
@@ -133,6 +155,53 @@ def test_a_wait_says_what_was_seen_and_how_long_it_may_take() -> None:
     assert waiting(wait, 90.0).endswith("0 s left")
     assert waiting(Wait("x", 0.0, None, 1.0, {"for": "approval"}), 5.0) == "x: approval"
     assert waiting(Wait("proof", 0.0, None, 1.0, {"gate": "replacement"}), 5.0) == "proof: gate replacement"
+
+
+def test_a_pause_is_told_as_what_it_is() -> None:
+    """A paused rollout looks as if it were stuck, and nobody asks the person who paused it."""
+    for step in ("paused:7", "held"):
+        wait = Wait(step, 0.0, None, 1.0, {"for": "a person", "seen": "paused by me: the sale begins"})
+        assert waiting(wait, 5.0) == "paused by me: the sale begins"
+
+
+@pytest.mark.parametrize(
+    ("image", "shown"),
+    [
+        (None, "-"),
+        ("base-2", "base-2"),
+        ("sha256:" + "ab" * 32, "sha256:abababababab"),
+        ("ami-0123456789abcdef0", "ami-0123456789abcdef0"),
+        ("projects/p/global/images/web-2026-11-21", "…bal/images/web-2026-11-21"[-28:]),
+    ],
+)
+def test_an_image_is_told_shortly(image: str | None, shown: str) -> None:
+    """A digest fills the line, and what is beside it cannot be read."""
+    told = short(image)
+    assert len(told) <= 28
+    assert told == shown or (image and told.startswith("…") and image.endswith(told[1:]) and len(told) == 28)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(-3, "0 s"), (4.4, "4 s"), (99, "99 s"), (130, "2 min"), (7200, "2 h"), (10 * 86400, "10 d")]
+)
+def test_an_age_is_told_shortly(seconds: float, told: str) -> None:
+    """A person has to divide by 3600 at night."""
+    assert age(seconds) == told
+
+
+@given(st.one_of(st.integers(0, 10**15), st.floats(0, 1e15)))
+def test_a_count_never_widens_its_column(value: float) -> None:
+    """A busy service breaks the table, and its columns are read as each other's."""
+    told = count(value)
+    assert len(told) <= 8
+    unit = {"k": 1e3, "M": 1e6, "G": 1e9}.get(told[-1], 1)
+    assert float(told.rstrip("kMG")) * unit == pytest.approx(value, rel=0.06, abs=0.06)
+
+
+@given(st.text())
+def test_what_was_written_elsewhere_cannot_steer_a_terminal(text: str) -> None:
+    """An error message of a platform moves the cursor, or hides what went wrong."""
+    assert brief(text).isprintable()
 
 
 @pytest.mark.parametrize("ask_fails", [False, True])
@@ -258,7 +327,7 @@ def test_the_last_route_is_the_one_that_was_done(world: World) -> None:
     world.drive(phase_is("patching"))
     assert last_route(world.journal) == {"blue": 100, "green": 0}
     run = world.later()
-    run._note("intended", "swap:1:50", {"args": {"weights": {"blue": 50, "green": 50}}})
+    run.note("intended", "swap:1:50", {"args": {"weights": {"blue": 50, "green": 50}}})
     assert last_route(world.journal) == {"blue": 100, "green": 0}
 
 
@@ -302,3 +371,57 @@ def test_a_rollout_that_waits_for_approval_names_the_command(tmp_path: Path) -> 
     world.drive(lambda world: world.row.outcome == "waiting_approval")
     found = summary(world)
     assert (found["exit_code"], found["next"]) == (exits.APPROVAL_NEEDED, f"rollout approve {ROLLOUT}")
+
+
+def said(world: World, kind: str, **data: Any) -> None:
+    """A person, or the vigil, writes an entry."""
+    world.store.decide(ROLLOUT, world.row.head_seq, kind, data, world.clock.now())
+
+
+def test_a_paused_rollout_says_who_and_how_to_go_on(world: World) -> None:
+    """A rollout stands still for days because nobody knows whom to ask, or what to type."""
+    world.drive(phase_is("shifting"))
+    assert summary(world)["paused"] is None
+    said(world, "paused", by="me", reason="the sale begins")
+    found = summary(world)
+    assert found["paused"] == {"by": "me", "reason": "the sale begins"}
+    assert found["next"] == f"rollout resume {ROLLOUT}"
+    said(world, "resumed", by="me")
+    assert summary(world)["paused"] is None
+
+
+def test_a_warning_is_shown_while_it_holds(world: World) -> None:
+    """What serves is sick while warm, and status says that all is well; or it says so for ever."""
+    assert summary(world)["warning"] is None
+    said(world, "warned", about="failing", reason="http: 503 of 2")
+    assert summary(world)["warning"] == "http: 503 of 2"
+    said(world, "warned", about="way_back_ending", reason="closes in 60 s")
+    assert summary(world)["warning"] == "closes in 60 s", "the latest"
+    said(world, "cleared", about="way_back_ending")
+    assert summary(world)["warning"] == "http: 503 of 2"
+    said(world, "cleared", about="failing")
+    assert summary(world)["warning"] is None
+
+
+def test_the_ticket_that_it_was_opened_for_is_named(world: World) -> None:
+    """A change cannot be traced from what serves to why."""
+    assert (summary(world)["ref"], summary(world)["opened_reason"]) == ("", "because")
+    opened = entry("opened", actor="me", ref="CHG-12")
+    assert summarise(world.row, [opened], now=1.0)["ref"] == "CHG-12"
+    assert summarise(world.row, [], now=1.0)["ref"] == "", "its journal was pruned"
+
+
+def test_nobody_drives_is_said_only_where_somebody_should(world: World) -> None:
+    """A warm side goes unwatched in silence, or a person is sent after what needs nobody."""
+    found = stand(world.store, world.row, world.clock.now())
+    assert found["driven_by"] is None and needs_a_driver(found)
+    world.store.note_driver(ROLLOUT, HOLDER, world.clock.now())
+    found = stand(world.store, world.row, world.clock.now())
+    assert found["driven_by"] == str(HOLDER) and not needs_a_driver(found)
+    world.store.leave_driver(ROLLOUT, HOLDER)
+    said(world, "halted", reason="edited")
+    world.store.append(ROLLOUT, world.journal.entries[-1].epoch, "halted", "", {"reason": "x"}, 1.0, outcome="halted")
+    assert not needs_a_driver(stand(world.store, world.row, world.clock.now())), "a person decides first"
+    said(world, "resumed", by="me")
+    world.store.append(ROLLOUT, world.journal.entries[-1].epoch, "closed", "", {}, 1.0, outcome="aborted")
+    assert not needs_a_driver(stand(world.store, world.row, world.clock.now()))

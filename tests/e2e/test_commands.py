@@ -182,7 +182,7 @@ def test_status_before_anything(written: Fleet) -> None:
     done = written.rollout("status")
     assert done.code == 0, done
     assert "rollout plan SERVICE" in done.out
-    assert written.rollout("status", "--json").last == {"rollouts": []}
+    assert written.rollout("status", "--json").last == {"rollouts": [], "holds": [], "served_by": None}
     assert not (written.state / "rollout.db").exists(), "looking makes nothing"
     unknown = written.rollout("status", SERVICE)
     assert unknown.code == 2, unknown
@@ -198,10 +198,13 @@ def test_status(fleet: Fleet) -> None:
         assert rollout in done.out
         assert "promoted (warm)" in done.out
         assert f"way back rollout rollback {SERVICE}" in done.out
-        assert "blue 0 %, green 100 %" in done.out.splitlines()[-1]
+        assert "blue 0 %, green 100 %" in done.out
+        last = f"  rollout serve, or rollout resume {rollout}"
+        assert done.out.splitlines()[-1] == last if not which else "green 100 %" in done.out.splitlines()[-1]
     everything = fleet.rollout("status", "--json").last
     assert [each["id"] for each in everything["rollouts"]] == [rollout]
-    assert everything["rollouts"][0] == {**fleet.status(rollout)}
+    assert everything["rollouts"][0] == {**fleet.status(rollout), "recent": True}
+    assert (everything["holds"], everything["served_by"]) == ([], None)
     assert fleet.status()["traffic_read"] == "live"
     unknown = fleet.rollout("status", "shpo")
     assert unknown.code == 2, unknown

@@ -112,34 +112,6 @@ def terminal(fleet: Fleet, *arguments: str, **variables: str) -> Iterator[pexpec
         child.close(force=True)
 
 
-def test_progress_on_a_terminal_is_one_refreshed_line(fleet: Fleet) -> None:
-    """A long rollout would look hung, or scroll everything else away."""
-    fleet.change(traffic={"soak": "1s"})
-    with terminal(fleet, "start", SERVICE, "--image", "base-2") as child:
-        child.expect("driven from here")
-        child.expect("waiting|live:1:50")
-        child.expect("promoted")
-        child.expect(pexpect.EOF)
-        said = child.before or ""
-        child.wait()
-        assert child.exitstatus == 0
-        assert "green 100 %" in said.strip().splitlines()[-1]
-    with terminal(fleet, "start", SERVICE, "--image", "base-3", "--end-warm") as child:
-        child.expect(pexpect.EOF)
-        said = child.before or ""
-    assert "\r\x1b[K" in said, "the line is cleared before the next one"
-    assert re.search(r"\r +live:\d+:\d+: ", said)
-    assert all(len(_visible(line)) <= 100 for part in said.split("\n") for line in part.split("\r") if "live:" in line)
-    assert "Traceback" not in said
-
-
-def test_no_colour_and_no_animation_where_none_is_wanted(fleet: Fleet) -> None:
-    """Logs and screen readers would be full of control characters."""
-    with terminal(fleet, "start", SERVICE, "--image", "base-2", TERM="dumb", NO_COLOR="1") as child:
-        child.expect(pexpect.EOF)
-        assert "\x1b" not in (child.before or "")
-
-
 def test_ctrl_c_on_a_terminal(fleet: Fleet) -> None:
     """The key itself, which reaches every process of the terminal: instances must not die of it."""
     fleet.change(**LONG)
@@ -175,7 +147,3 @@ def test_a_closed_pipe_does_not_strand_the_rollout(fleet: Fleet) -> None:
     assert done.returncode == 0, done
     assert fleet.status()["outcome"] == "promoted"
     assert fleet.weights == {"blue": 0, "green": 100}
-
-
-def _visible(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*[mK]", "", text)

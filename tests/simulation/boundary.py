@@ -41,13 +41,15 @@ class Crash(BaseException):
 
 @dataclass(eq=False)
 class Process:
-    """One controller process. `read_at` and `intent_at` number its last read of the route and its last record."""
+    """One controller process. `read_at`, `intent_at` and `job_began` number its last read of the route, its last
+    record, and the first call of its last job."""
 
     name: str
     holder: Holder
     epoch: int = 0
     read_at: int = -1
     intent_at: int = -1
+    job_began: int = -1
 
 
 class Boundary:

@@ -4,37 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from tests.simulation.boundary import FAULTS
 from tests.simulation.people import Emergency, edit_by_hand, on_call
 from tests.simulation.scene import Scene
+from tests.simulation.weather import HOUR_S, grow, lose_a_warm_host, second_driver, set_clock, turn_bad, turn_good
+from tests.simulation.words import adopt, hold, pause
 from tests.simulation.world import Outcome, World, simulate
+
+Act = Callable[[World], None]
 
 
 @dataclass(frozen=True)
 class Story:
-    """A baseline. `calls_at` is when the on-call engineer rolls back through the store, if at all."""
+    """A baseline: what happens in it at which second, how it ends, and from which phase on it is looked at."""
 
     scene: Scene
-    calls_at: float | None = None
+    happens: tuple[tuple[float, Act], ...] = ()
+    ends: str = "promoted"
+    first: str = ""
 
 
 STORIES: Mapping[str, Story] = {
     "good": Story(Scene()),
     "good, user's pair, lease runs out": Story(Scene(permanent=True, provably_dead=False)),
-    "bad before traffic": Story(Scene(drift=True)),
-    "bad under traffic": Story(Scene(images=("errors",))),
-    "bad under traffic, no compare-and-set, cut": Story(Scene(images=("errors",), cas=False, on_rollback="cut")),
-    "on-call while warm": Story(Scene(), calls_at=35.0),
+    "bad before traffic": Story(Scene(drift=True), ends="rolled_back"),
+    "bad under traffic": Story(Scene(images=("errors",)), ends="rolled_back"),
+    "bad under traffic, no compare-and-set, cut": Story(
+        Scene(images=("errors",), cas=False, on_rollback="cut"), ends="rolled_back"
+    ),
+    "on-call while warm": Story(Scene(), ((35.0, on_call),), ends="rolled_back"),
+    "warm, hosts die, load grows": Story(
+        Scene(keep_warm_s=300.0, self_healing=False), ((60.0, lose_a_warm_host), (150.0, grow)), first="warm"
+    ),
+    "warm, turns bad for a while": Story(
+        Scene(keep_warm_s=240.0), ((60.0, turn_bad), (120.0, turn_good)), first="warm"
+    ),
+    "warm, turns bad and may go back": Story(
+        Scene(keep_warm_s=240.0, rollback_while_warm=True), ((60.0, turn_bad),), ends="rolled_back", first="warm"
+    ),
 }
-ACTS: Mapping[str, Callable[[World], None]] = {
+OLD_ACTS: Mapping[str, Act] = {
     "on-call": on_call,
     "emergency": lambda world: Emergency(world).begin(),
     "edit, then abort": edit_by_hand,
     "edit, then resume": edit_by_hand,
 }
 """What people do just before a call. After an edit, the person who is called either aborts or undoes and resumes."""
+NEW_ACTS: Mapping[str, Act] = {
+    "pause": pause,
+    "adopt": adopt,
+    "hour forward": lambda world: set_clock(world, HOUR_S),
+    "hour back": lambda world: set_clock(world, -HOUR_S),
+    "second driver": second_driver,
+    "hold": hold,
+}
+ACTS = {**OLD_ACTS, **NEW_ACTS}
 
 
 @dataclass(frozen=True)
@@ -51,8 +77,8 @@ class Case:
 
 def world_of(story: Story, what: str = "") -> World:
     world = World(story.scene, on_halt="resume" if what.endswith("resume") else "abort")
-    if story.calls_at is not None:
-        world.later(story.calls_at, lambda: on_call(world))
+    for second, act in story.happens:
+        world.later(second, partial(act, world))
     return world
 
 
@@ -74,7 +100,8 @@ def run(case: Case) -> Outcome:
 
 def cases(name: str) -> Iterator[Case]:
     """Every call × every fault of its kind, and every call × every act of people."""
-    for number, (kind, _) in enumerate(baseline(name).calls):
+    first = baseline(name).entered.get(STORIES[name].first, 0)
+    for number, (kind, _) in list(enumerate(baseline(name).calls))[first:]:
         for what in (*FAULTS[kind], *ACTS):
             yield Case(name, number, what)
 

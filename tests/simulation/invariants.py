@@ -13,6 +13,7 @@ from providers.base import SLOTS, Slot, other
 from providers.memory import balancer, views
 from providers.memory.model import Mutation
 from rollout.journal import GENESIS, Entry, first_broken_link, next_entry
+from tests.simulation import heeded
 
 if TYPE_CHECKING:
     from tests.simulation.boundary import Process
@@ -48,7 +49,7 @@ def a_side_with_traffic_has_its_capacity(world: World) -> str:
 
 def the_way_back_stays_open(world: World) -> str:
     """The original stands whole behind the balancer until the replacement is promoted and the window closed."""
-    if world.plan is None or world.journal.closed or _window_closed(world):
+    if world.plan is None or world.journal.closed or world.journal.adoption or _window_closed(world):
         return ""
     original = world.plan.original
     there = views.answering_count(world.svc, original)
@@ -116,10 +117,14 @@ def the_original_is_not_given_up_early(world: World, mutation: Mutation) -> str:
     gives_up = ("traffic.detach", "compute.park", "compute.delete_if_owned", "compute.mirror", "patcher.apply")
     if world.plan is None or mutation.call not in gives_up or mutation.slot != world.plan.original:
         return ""
+    if world.journal.adoption:
+        return ""  # heeded.py says which side may be given up then
     closed = world.journal.value("window-closed")
     if closed is None or world.journal.decision:
         return f"{mutation.call} on {mutation.slot} before the window was closed"
-    wait = mutation.at - closed["valid_until"]
+    # By the platform's time or by the controllers', whichever is longer: their clock may have been set.
+    since = world.noted.get(("done", "window-closed"), mutation.at)
+    wait = max(mutation.at + world.clock.offset - closed["valid_until"], mutation.at - since)
     if wait <= world.cloud.write_timeout_s:
         return f"{mutation.call} on {mutation.slot} {wait:.1f} s after the window was closed"
     return ""
@@ -209,7 +214,7 @@ def traffic_moves_only_to_a_proven_side(world: World, entry: Entry, process: Pro
 
 def a_mark_is_obeyed(world: World, entry: Entry, process: Process | None) -> str:
     """No forward step is meant with a hold mark in sight."""
-    forward = entry.kind == "intended" and not entry.step.startswith("back:")
+    forward = entry.kind == "intended" and not entry.step.startswith(("back:", "adopt:"))
     return f"{entry.step} was meant under a hold mark" if forward and entry.data["seen"]["mark"] else ""
 
 
@@ -268,12 +273,15 @@ def nothing_bad_is_promoted(world: World) -> str:
     active = next(slot for slot in SLOTS if world.svc.weights[slot] == 100)
     image = world.svc.slots[active].image
     bad = image is None or not _is_good(world, active)
+    nobody_looked = not world.scene.rollback_while_warm or world.clock.offset > 0
+    if world.journal.adoption or (world.people.image_turned and nobody_looked):
+        return ""  # a person's word, and what turned bad when it was promoted already, or its window had ended at once
     return f"{image.id if image else None} was promoted" if row.outcome == "promoted" and bad else ""
 
 
 def a_rollback_restores_the_configuration(world: World) -> str:
-    """After a rollback the configuration is what it was before, but for the parked contents of a permanent standby."""
-    if world.journal.closed is None or world.journal.closed.step != "rolled_back" or world.plan is None:
+    """Back on the original, the configuration is what it was, but for the parked contents of a permanent standby."""
+    if world.journal.closed is None or world.plan is None or world.svc.weights[world.plan.original] != 100:
         return ""
     was, now = (_comparable(world, found) for found in (world.before, world.cloud.snapshot(world.svc.name)))
     return f"was {was}, is {now}" if was != now else ""
@@ -283,7 +291,8 @@ def each_mutation_has_its_record(world: World) -> str:
     """Each change of the platform has one intent, and its step a record or a decision, halt or resume after it."""
     if broken := first_broken_link(world.store.entries(world.rollout)):
         return broken
-    turned = world.journal.decision.seq if world.journal.decision else 0
+    said = world.journal.decision or world.journal.adoption
+    turned = said.seq if said else 0
     for mutation in world.cloud.mutations:
         intent = world.intents.get(mutation.token)
         if intent is None or intent.rollout != world.rollout:
@@ -335,11 +344,17 @@ def _comparable(world: World, snapshot: dict[str, Any]) -> dict[str, Any]:
     assert world.plan
     replacement = snapshot["slots"][world.plan.replacement]
     parked = {key: replacement[key] for key in ("capacity", "floor", "attached")} if replacement else None
-    slots = {world.plan.original: snapshot["slots"][world.plan.original], world.plan.replacement: parked}
+    original = {**snapshot["slots"][world.plan.original], **({"capacity": "grown"} if world.people.grew else {})}
+    slots = {world.plan.original: original, world.plan.replacement: parked}
     return {"weights": snapshot["weights"], "mark": snapshot["mark"], "slots": slots}
 
 
-AT_ANY_TIME = (a_side_with_traffic_has_its_capacity, the_way_back_stays_open, put_back_stays_put_back)
+AT_ANY_TIME = (
+    a_side_with_traffic_has_its_capacity,
+    the_way_back_stays_open,
+    put_back_stays_put_back,
+    *heeded.AT_ANY_TIME,
+)
 WHEN_A_WRITE_BEGINS = (no_write_begins_under_a_stale_epoch, no_write_begins_over_a_persons_edit)
 AT_A_MUTATION = (
     intent_comes_first,
@@ -347,6 +362,7 @@ AT_A_MUTATION = (
     the_original_is_not_given_up_early,
     only_our_own_is_deleted,
     a_persons_edit_is_kept,
+    *heeded.AT_A_MUTATION,
 )
 AT_AN_ENTRY = (
     only_the_owner_records,
@@ -357,6 +373,7 @@ AT_AN_ENTRY = (
     a_mark_is_obeyed,
     nothing_goes_forward_after_turning_back,
     turns_back_only_to_a_side_that_can_serve,
+    *heeded.AT_AN_ENTRY,
 )
 AT_THE_END = (
     no_lease_and_no_claim_is_left,

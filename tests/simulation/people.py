@@ -10,6 +10,7 @@ from providers.memory import rollback
 from rollout.decide import CannotTurnBack, decide_roll_back
 from tests.simulation.invariants import Violation
 from tests.simulation.scene import SERVICE
+from tests.simulation.words import adopt
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -149,7 +150,22 @@ class Rescue:
                 return
         if world.people.edit_stands:
             self._undo_edit()
+        elif self._took_another_side():
+            return
         self._resume()
+
+    def _took_another_side(self) -> bool:
+        """After a person's word a write of ours that was under way, or the emergency path, moved traffic."""
+        world, adoption = self.world, self.world.journal.adoption
+        if adoption is None or dict(world.svc.weights) == adoption.data["route"]:
+            return False
+        if any(share == 100 for share in world.svc.weights.values()):
+            adopt(world)
+            return True
+        world.tell("person", "puts the route where it was taken")
+        taken = adoption.data["route"]
+        world.cloud.edit_by_hand(SERVICE, weights={"blue": taken["blue"], "green": taken["green"]})
+        return False
 
     def _undo_edit(self) -> None:
         """Put the route where the rollout left it."""
@@ -158,7 +174,9 @@ class Rescue:
         world.people.edit_stands = False
         ours = [w for e, w in world.journal.intended_routes() if world.journal.record(e.step)]
         weights = weights_for(world.plan.original, 100)
-        if ours and not world.journal.decision:
+        if world.journal.adoption:
+            weights = weights_for(world.journal.adoption.data["active"], 100)
+        elif ours and not world.journal.decision:
             weights = {"blue": ours[-1]["blue"], "green": ours[-1]["green"]}
         world.tell("person", "undoes the edit")
         world.cloud.edit_by_hand(SERVICE, weights=weights)

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from rollout import bluegreen, decide, gate, run
+from rollout import acts, bluegreen, decide, gate, run, vigil
 from rollout.decide import Readiness
 from rollout.engine import job
 from rollout.journal import Journal
@@ -17,8 +17,10 @@ from rollout.run import Run
 from rollout.store import Store
 from tests.simulation.exhaustive import STORIES, Case, Story, baseline, world_of
 from tests.simulation.exhaustive import run as run_case
-from tests.simulation.people import Emergency, on_call
+from tests.simulation.people import Emergency, edit_by_hand, on_call
 from tests.simulation.scene import Scene
+from tests.simulation.weather import grow
+from tests.simulation.words import adopt
 from tests.simulation.world import Outcome, World, simulate
 
 Runs = Callable[[], Iterator[Outcome]]
@@ -112,7 +114,7 @@ _rest, _note, _finding, _until = Run.rest, Run.note, gate.finding_of, Run.until
 
 
 def _no_quiet(self: Run, step: str, until_at: float, **more: Any) -> None:
-    _rest(self, step, 0.0 if step == "quiet" else until_at, **more)
+    _rest(self, step, 0.0 if step in ("quiet", "adopt:quiet") else until_at, **more)
 
 
 def _no_intent(self: Run, kind: str, *rest: Any, **more: Any) -> Any:
@@ -142,6 +144,38 @@ def _edit_or_emergency() -> Iterator[Outcome]:
         one_case_at("good", "traffic.route", "edit, then abort")(),
         one_case_at("good", "traffic.route", "emergency")(),
     )
+
+
+def _edit_after_adoption() -> Iterator[Outcome]:
+    """A person takes the service as it is; another one edits the route before the other side is given up."""
+    for second in (10.0, 12.0):
+        world = world_of(STORIES["good"])
+        world.later(8.0, partial(adopt, world))
+        world.later(second, partial(edit_by_hand, world))
+        yield simulate(world)
+
+
+def _adopted_early() -> Iterator[Outcome]:
+    """A person takes what serves, in the middle of the proof."""
+    world = world_of(STORIES["good"])
+    world.later(8.0, partial(adopt, world))
+    yield simulate(world)
+
+
+def _load_grows() -> Iterator[Outcome]:
+    """A host is added to what serves, while warm."""
+    world = world_of(Story(Scene(keep_warm_s=300.0)))
+    world.later(60.0, partial(grow, world))
+    yield simulate(world)
+
+
+def _told_at_each_look(run: Run, about: str, failed: str, **_: Any) -> None:
+    if failed:
+        run.note("warned", "keep-warm", {"about": about, "reason": failed})
+
+
+def _paused_everywhere() -> Iterator[Outcome]:
+    return one_case_at("good", "store.append", "pause")()
 
 
 RULES: Mapping[str, Rule] = {
@@ -182,10 +216,41 @@ RULES: Mapping[str, Rule] = {
     ),
     "gates judge": Rule(
         *(run, "judge", _everything_passes, undisturbed("bad under traffic")),
-        ("nothing_bad_is_promoted", "unknown_never_passes"),
+        ("nothing_bad_is_promoted", "unknown_never_passes", "no_gate_passes_on_unobserved_time"),
     ),
     "a swap is awaited": Rule(
         Run, "until", _no_waiting, undisturbed("good"), ("declared_is_observed_before_moving_on",)
+    ),
+    "a paused rollout stands still": Rule(
+        *(vigil, "stand_still_if_told", lambda _: None, _paused_everywhere),
+        ("a_paused_rollout_begins_nothing_forward",),
+    ),
+    "the warm side is tended": Rule(
+        *(acts, "is_way_back_too_small", lambda _: False, _load_grows),
+        ("the_warm_way_back_is_tended",),
+    ),
+    "warm hosts that die are launched anew": Rule(
+        *(acts, "is_way_back_too_small", lambda _: False, undisturbed("warm, hosts die, load grows")),
+        ("the_way_back_stays_open",),
+    ),
+    "the card follows what serves": Rule(
+        *(Run, "need", property(lambda self: self.plan.capacity), _load_grows),
+        ("the_card_tells_what_stands",),
+    ),
+    "people are told once": Rule(
+        vigil, "_warn", _told_at_each_look, undisturbed("warm, turns bad for a while"), ("warnings_alternate",)
+    ),
+    "after a person took what serves only that is told": Rule(
+        *(job, "take_as_is", bluegreen.roll_out, _adopted_early),
+        ("adoption_means_no_traffic",),
+    ),
+    "taking what serves waits for a quiet time": Rule(
+        *(Run, "rest", _no_quiet, _adopted_early),
+        ("adoption_gives_up_the_other_side_only",),
+    ),
+    "what was adopted is looked at before the other side is given up": Rule(
+        *(Journal, "route_adopted", lambda _: [], _edit_after_adoption),
+        ("what_was_adopted_is_what_serves",),
     ),
 }
 

@@ -65,11 +65,19 @@ class Scene:
     reboot: bool = False
     provably_dead: bool = True
     cloud_seed: int = 0
+    self_healing: bool = True
+    rollback_while_warm: bool = False
 
     def cloud(self, clock: object) -> SimCloud:
         """The platform as the user's team left it: blue serves `base-1`."""
         settings = Settings(
-            launch_s=2.0, health_lag_s=1.0, balancer_lag_s=0.5, drain_s=2.0, requests_per_s=200.0, connections=10
+            launch_s=2.0,
+            health_lag_s=1.0,
+            balancer_lag_s=0.5,
+            drain_s=2.0,
+            requests_per_s=200.0,
+            connections=10,
+            self_healing=self.self_healing,
         )
         cloud = SimCloud(
             clock,  # type: ignore[arg-type]
@@ -105,6 +113,7 @@ class Scene:
             keep_warm_s=self.keep_warm_s,
             on_rollback=self.on_rollback,
             approval=self.approval,
+            rollback_while_warm=self.rollback_while_warm,
             deadlines=DEADLINES,
             made_at=now,
         )

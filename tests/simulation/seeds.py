@@ -9,6 +9,16 @@ from providers.base import SLOTS
 from tests.simulation.boundary import FAULTS
 from tests.simulation.people import Emergency, approve, edit_by_hand, end_warm, on_call
 from tests.simulation.scene import IMAGES, SERVICE, Scene
+from tests.simulation.weather import (
+    HOUR_S,
+    grow,
+    lose_a_warm_host,
+    second_driver,
+    set_clock,
+    turn_bad,
+    turn_good,
+)
+from tests.simulation.words import adopt, hold, pause
 from tests.simulation.world import Outcome, World, simulate
 
 CALLS = 500  # about what two rollouts make
@@ -25,13 +35,15 @@ def scene_of(random: Random) -> Scene:
         cas=random.random() < 0.5,
         on_rollback=random.choice(["drain", "cut"]),
         steps=random.choice([(20, 100), (100,), (10, 50, 100), (50, 100)]),
-        keep_warm_s=random.choice([5.0, 40.0]),
+        keep_warm_s=random.choice([5.0, 40.0, 40.0, 200.0]),
         end_warm=random.random() < 0.3,
         approval=random.choice(["none", "none", "required"]),
         drift=random.random() < 0.1,
         reboot=random.random() < 0.2,
         provably_dead=random.random() < 0.5,
         cloud_seed=random.randrange(1 << 16),
+        self_healing=random.random() < 0.7,
+        rollback_while_warm=random.random() < 0.3,
     )
 
 
@@ -54,9 +66,11 @@ def _faults(world: World, random: Random) -> None:
 
 def _lose_machines(world: World, random: Random) -> None:
     slot = random.choice(SLOTS)
-    if any(instance.state == "running" for instance in world.svc.slots[slot].instances):
+    if not world.scene.self_healing:
+        lose_a_warm_host(world)
+    elif any(instance.state == "running" for instance in world.svc.slots[slot].instances):
         world.tell("platform", f"a machine of {slot} is lost")
-        world.people.losses_until = world.clock.now() + 6.0
+        world.people.losses_until = world.steady.now() + 6.0
         world.people.halts_expected = True
         world.cloud.kill(SERVICE, slot)
 
@@ -69,8 +83,19 @@ def _people(world: World, random: Random) -> None:
         lambda: edit_by_hand(world),
         lambda: _lose_machines(world, random),
     ]
-    for _ in range(random.choice([0, 0, 1, 1, 2])):
-        act = random.choice(acts)
+    said: list[Callable[[], None]] = [
+        lambda: pause(world, random.uniform(5, 120)),
+        lambda: hold(world, random.uniform(5, 120)),
+        lambda: adopt(world),
+        lambda: second_driver(world),
+        lambda: set_clock(world, random.choice([-1, 1]) * random.choice([30.0, 600.0, HOUR_S])),
+        lambda: grow(world),
+        lambda: turn_bad(world),
+        lambda: turn_good(world),
+        lambda: lose_a_warm_host(world),
+    ]
+    for _ in range(random.choice([0, 0, 1, 1, 2, 3])):
+        act = random.choice(random.choice([acts, said]))
         if random.random() < 0.5:
             world.boundary.before[random.randrange(CALLS)] = act
         else:

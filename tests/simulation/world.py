@@ -12,6 +12,7 @@ from typing import Any
 
 from providers.memory.adapter import provider_for
 from providers.memory.clock import VirtualClock
+from providers.memory.cloud import SimCloud
 from rollout.card import Card
 from rollout.engine.job import advance
 from rollout.journal import Entry, Journal
@@ -31,13 +32,43 @@ HOURS = 6 * 3600.0
 
 @dataclass
 class People:
-    """What people did, as far as the invariants have to know it."""
+    """What people (and bad luck with machines and clocks) did, as far as the invariants have to know it.
+
+    `..._at` are numbers of calls, `..._s` instants of the platform's own time.
+    """
 
     edited_at: int = -1
     edit_stands: bool = False
     disturbed_at: int = -1
     halts_expected: bool = False
     losses_until: float = 0.0
+    held_at: int | None = None
+    hurt_s: float | None = None  # the way back lost hosts, or what serves grew
+    image_turned: bool = False
+    grew: bool = False
+
+
+class Wall:
+    """The controllers' clock: somebody may set it, while the platform's own time goes on."""
+
+    def __init__(self, steady: VirtualClock) -> None:
+        self.steady, self.offset = steady, 0.0
+
+    def now(self) -> float:
+        return self.steady.now() + self.offset
+
+    def sleep(self, seconds: float) -> None:
+        self.steady.sleep(seconds)
+
+
+@dataclass
+class Found:
+    """What an earlier run, or an earlier release, has left."""
+
+    steady: VirtualClock
+    cloud: SimCloud
+    store: Store
+    cards: dict[str, Card]
 
 
 @dataclass
@@ -49,6 +80,8 @@ class Outcome:
     outcomes: list[str]
     violation: Violation | None
     entries: list[Entry] = field(default_factory=list)
+    entered: dict[str, int] = field(default_factory=dict)
+    """Phase → how many calls were made before it."""
 
     @property
     def hash(self) -> str:
@@ -58,14 +91,15 @@ class Outcome:
 class World:
     """Everything that outlives a process: the platform, the store, the cards, the people."""
 
-    def __init__(self, scene: Scene, *, on_halt: str = "abort") -> None:
+    def __init__(self, scene: Scene, *, on_halt: str = "abort", found: Found | None = None) -> None:
         self.scene, self.on_halt = scene, on_halt
-        self.clock = VirtualClock()
-        self.began_at = self.clock.now()
-        self.cloud = scene.cloud(self.clock)
+        self.steady = found.steady if found else VirtualClock()
+        self.clock = Wall(self.steady)
+        self.began_at = self.steady.now()
+        self.cloud = found.cloud if found else scene.cloud(self.steady)
         self.provider = provider_for(self.cloud)
-        self.store = Store(":memory:")
-        self.cards: dict[str, Card] = {}
+        self.store = found.store if found else Store(":memory:")
+        self.cards: dict[str, Card] = found.cards if found else {}
         self.boundary = Boundary(self)
         self.people, self.rescue = People(), Rescue(self)
         self.owners: dict[int, str] = {}
@@ -75,9 +109,13 @@ class World:
         self.rollout, self.raised_at = "", -1
         self.settled_on: str | None = None
         self.trace: list[str] = []
-        self.jobs = self.mutations_seen = self._processes = 0
+        self.entered: dict[str, int] = {}
+        self.noted: dict[tuple[str, str], float] = {}
+        self.looks: list[float] = []
+        self.jobs = self._processes = 0
+        self.mutations_seen = len(self.cloud.mutations)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._moving = False
+        self._moving = self._rivalry = self.woken_late = False
         self.svc = self.cloud.service(SERVICE)
         self.users = {slot for slot, side in self.svc.slots.items() if side.image is not None}
         self.before = self.cloud.snapshot(SERVICE)
@@ -87,7 +125,7 @@ class World:
     # ---- what happened --------------------------------------------------------------------------------------------
 
     def tell(self, kind: str, text: str) -> None:
-        self.trace.append(f"{self.clock.now() - self.began_at:9.2f}  {kind:<9} {text}")
+        self.trace.append(f"{self.steady.now() - self.began_at:9.2f}  {kind:<9} {text}")
 
     def begins(self, process: Process, label: str) -> None:
         if label in WRITES:
@@ -95,6 +133,8 @@ class World:
 
     def did(self, process: Process, label: str, result: Any) -> None:
         """A call of a process was answered."""
+        if label == "traffic.observe":
+            self.looks.append(self.steady.now())
         if label == "traffic.route" or label.endswith(".observe"):
             process.read_at = len(self.boundary.made)
         elif label == "store.take_lease":
@@ -113,6 +153,9 @@ class World:
         self.tell("journal", f"{entry.seq} {entry.kind}{step}{f': {note}' if note else ''}")
         if entry.kind == "intended":
             self.intents[entry.data["token"]] = entry
+        elif entry.kind == "entered":
+            self.entered[entry.step] = len(self.boundary.made)
+        self.noted[entry.kind, entry.step] = self.steady.now()
         invariants.check(invariants.AT_AN_ENTRY, self, entry, process)
         self.journal.add(entry)
         if (entry.kind, entry.step) == ("done", "back:hold") and self.plan and not self.people.edit_stands:
@@ -160,9 +203,19 @@ class World:
         self.tell("process", f"{process.name} is frozen; {self.process.name} takes over")
         self._job()
 
-    def _job(self) -> None:
-        process, self.jobs = self.process, self.jobs + 1
-        if self.jobs > JOBS or self.clock.now() - self.began_at > HOURS:
+    def rival(self) -> None:
+        """Another process tries to drive, once; it finds the lease held, or takes it over."""
+        if not self._rivalry:
+            self._rivalry = True
+            process = self.new_process()
+            self.tell("process", f"{process.name} drives, too")
+            self._job(process)
+            self._rivalry = False
+
+    def _job(self, rival: Process | None = None) -> None:
+        process, self.jobs = rival or self.process, self.jobs + 1
+        process.job_began = len(self.boundary.made)
+        if self.jobs > JOBS or self.steady.now() - self.began_at > HOURS:
             raise Violation("ends_within_a_bound", "Every run ends.", f"{self.jobs} jobs, still {self.journal.phase}")
         try:
             advance(self.rollout, means_of(self, process), process.holder)
@@ -171,7 +224,8 @@ class World:
             if process is self.process:
                 self.process = self.new_process()
         except LeaseHeld as held:
-            self.clock.sleep(held.expires_in_s + 0.01)
+            self.tell("process", f"{process.name}: {held}")
+            self.clock.sleep(0.0 if rival else held.expires_in_s + 0.01)
         except (sqlite3.Error, OSError) as error:
             self.tell("process", f"{process.name}: job failed: {error}")
             self.clock.sleep(RETRY_S)
@@ -179,18 +233,30 @@ class World:
             what = f"{type(error).__name__}: {error}"
             raise Violation("no_job_breaks", "A job ends in an answer, never in an exception.", what) from error
         self.cloud.catch_up()
+        if self.woken_late:
+            self.woken_late = False
+            self.store.wake_all(self.clock.now())
+
+    def take_up(self, rollout: str, before: dict[str, Any]) -> None:
+        """Go on with a rollout that was found; `before` is what the service was when it began."""
+        row, entries = self.store.rollout(rollout), self.store.entries(rollout)
+        self.rollout, self.before, self.plan = rollout, before, Plan.from_json(row.plan)
+        self.users = {slot for slot, side in self.svc.slots.items() if side.image is not None and side.owner is None}
+        self.owners[max(entry.epoch for entry in entries)] = "whoever drove before"
+        self.journal = Journal(entries)
+        self.intents = {entry.data["token"]: entry for entry in entries if entry.kind == "intended"}
 
     # ---- people and time ------------------------------------------------------------------------------------------
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
-        heappush(self._agenda, (self.clock.now() + seconds, len(self.trace) + len(self._agenda), act))
+        heappush(self._agenda, (self.steady.now() + seconds, len(self.trace) + len(self._agenda), act))
 
     def people_move(self) -> None:
         """Whoever planned to do something by now does it."""
         if self._moving:
             return
         self._moving = True
-        while self._agenda and self._agenda[0][0] <= self.clock.now():
+        while self._agenda and self._agenda[0][0] <= self.steady.now():
             heappop(self._agenda)[2]()
         self._moving = False
 
@@ -201,7 +267,11 @@ class World:
         except UnsafePlan as refused:
             self.tell("person", f"start {image}: refused: {refused}")
             return False
+        while self.store.hold(SERVICE.name, self.clock.now()):
+            self.clock.sleep(5.0)
+            self.people_move()
         self.plan, self.settled_on = plan, None
+        self.people.hurt_s, self.people.grew, self.people.image_turned = None, False, False
         self.rollout = f"{SERVICE.name}-{len(self.store.rollouts()) + 1}-{image}"
         self.before = self.cloud.snapshot(SERVICE)
         self.journal = Journal(())
@@ -217,7 +287,8 @@ class World:
         while self.store.rollouts(SERVICE.name, open_only=True):
             self.people_move()
             rows = self.store.rollouts(SERVICE.name)
-            due = min(rows[0].due_at, self._agenda[0][0] if self._agenda else NEVER)
+            planned = self._agenda[0][0] + self.clock.offset if self._agenda else NEVER
+            due = min(rows[0].due_at, planned)
             if due >= NEVER:
                 self.rescue.person_comes()
             elif due > self.clock.now():
@@ -250,4 +321,4 @@ def simulate(world: World) -> Outcome:
     finally:
         entries = world.journal.entries
         world.store.close()
-    return Outcome(world.trace, world.boundary.made, outcomes, violation, entries)
+    return Outcome(world.trace, world.boundary.made, outcomes, violation, entries, world.entered)

@@ -1,0 +1,208 @@
+"""Hash chains recomputed from what the store's file really holds, row by row. Standard library only.
+
+Stricter than reading a journal: a row that says the same in other bytes, a link column that nobody reads, and a
+summary row that its journal does not bear out are found as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rollout.database import StoreError
+from rollout.fleet_journal import FLEET
+from rollout.journal import GENESIS, Entry, Journal, canonical, first_broken_link
+
+Head = tuple[int, str]
+"""Sequence and hash of a chain's last entry; (0, GENESIS) of an empty one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One chain as it was found. `problem` is empty when it is whole; `pruned` when its entries are archived."""
+
+    name: str
+    entries: Sequence[Entry]
+    head: Head
+    problem: str = ""
+    pruned: bool = False
+    closed: bool = False
+
+    def hash_at(self, seq: int) -> str | None:
+        """The hash of one entry; None where it is not there (any more)."""
+        if seq == 0:
+            return GENESIS
+        if self.pruned:
+            return self.head[1] if seq == self.head[0] else None
+        return self.entries[seq - 1].hash if seq <= len(self.entries) else None
+
+
+class Reads(Protocol):
+    """A store that can be asked: rollout.database.Database, or a snapshot of one."""
+
+    def all(self, query: str, *arguments: Any) -> list[Any]: ...
+
+
+class _Snapshot:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
+        self._db.execute("BEGIN")
+
+    def all(self, query: str, *arguments: Any) -> list[Any]:
+        try:
+            return self._db.execute(query, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"the store {self._path} cannot be read: {error}") from error
+
+    def close(self) -> None:
+        self._db.close()
+
+
+@contextmanager
+def snapshot(path: Path | str) -> Iterator[Reads]:
+    """The store as it is at one instant, while others go on writing to it. Raises StoreError."""
+    try:
+        taken = _Snapshot(Path(path))
+    except sqlite3.Error as error:
+        raise StoreError(f"the store {path} cannot be read: {error}") from error
+    try:
+        yield taken
+    finally:
+        taken.close()
+
+
+class Unreadable(ValueError):
+    """A row that no release of this program wrote."""
+
+
+def head_of(entries: Sequence[Entry]) -> Head:
+    return (entries[-1].seq, entries[-1].hash) if entries else (0, GENESIS)
+
+
+def chain_problem(entries: Sequence[Entry]) -> str:
+    """As `first_broken_link`, and each entry's own word about the one before it counts, too."""
+    prev = GENESIS
+    try:
+        if broken := first_broken_link(entries):
+            return broken
+        for entry in entries:
+            if entry.prev != prev:
+                return f"{entry.rollout}: entry {entry.seq} names another entry before it than the one that is there"
+            prev = entry.hash
+    except (ValueError, TypeError, RecursionError) as error:
+        return f"an entry cannot be read: {error}"
+    return ""
+
+
+def fleet_chain(db: Reads) -> Chain:
+    """The chain of what concerns no one rollout."""
+    query = "SELECT 'fleet', seq, at, 0, kind, subject, data, prev, hash FROM fleet_journal ORDER BY seq"
+    return _chain(FLEET, db.all(query))
+
+
+def prunings(fleet: Chain) -> dict[str, Head]:
+    """Rollouts whose entries were archived, with the heads that they had, as the fleet's chain has them on record."""
+    found = {}
+    for entry in fleet.entries:
+        if entry.kind == "pruned":
+            found[str(entry.data.get("rollout"))] = (entry.data.get("head_seq", 0), entry.data.get("head_hash", ""))
+    return found
+
+
+def rollout_chains(db: Reads, fleet: Chain, only: str | None = None) -> Iterator[Chain]:
+    """The chain of every rollout (or of one), oldest first, held against its row in the list of rollouts."""
+    pruned = prunings(fleet)
+    where, arguments = ("WHERE id = ?", (only,)) if only else ("", ())
+    listed = db.all(f"SELECT {_COLUMNS} FROM rollouts {where} ORDER BY opened_at, id", *arguments)  # noqa: S608 - fixed
+    for found in listed:
+        row = dict(zip(_COLUMNS.split(", "), found, strict=True))
+        yield _rollout_chain(db, row, pruned)
+
+
+def orphans(db: Reads) -> list[str]:
+    """Entries of rollouts that the list does not have."""
+    query = "SELECT rollout, count(*) FROM journal WHERE rollout NOT IN (SELECT id FROM rollouts) GROUP BY rollout"
+    return [f"{rollout}: {count} entries, but no such rollout is listed" for rollout, count in db.all(query)]
+
+
+_COLUMNS = "id, plan, plan_hash, actor, reason, opened_at, phase, closed_at, head_seq, head_hash, pruned_at"
+
+
+def _rollout_chain(db: Reads, row: Mapping[str, Any], pruned: Mapping[str, Head]) -> Chain:
+    name, head = str(row["id"]), (row["head_seq"], row["head_hash"])
+    chain = _chain(name, db.all("SELECT * FROM journal WHERE rollout = ? ORDER BY seq", name))
+    closed = row["closed_at"] is not None
+    if row["pruned_at"] is not None:
+        return Chain(name, (), head, _pruned_problem(chain, head, pruned), pruned=True, closed=closed)
+    problem = chain.problem
+    if not problem and chain.head != head:
+        problem = f"{name}: the journal ends at entry {chain.head[0]}, its head says {head[0]}"
+        if chain.head[0] == head[0]:
+            problem = f"{name}: the journal's last entry is not the one that its head names"
+    return Chain(name, chain.entries, chain.head, problem or _row_problem(row, chain.entries), closed=closed)
+
+
+def _pruned_problem(chain: Chain, head: Head, pruned: Mapping[str, Head]) -> str:
+    if chain.entries:
+        return f"{chain.name}: it is said to be archived, but {len(chain.entries)} entries of it are here"
+    if chain.name not in pruned:
+        return f"{chain.name}: its entries are gone, and no archiving of them is on record"
+    if pruned[chain.name] != head:
+        return f"{chain.name}: it was archived with another head than its row has"
+    return ""
+
+
+def _row_problem(row: Mapping[str, Any], entries: Sequence[Entry]) -> str:
+    """What the list of rollouts says otherwise than the journal that it sums up."""
+    name = row["id"]
+    if not entries:
+        return f"{name}: it has no journal"
+    opened = entries[0]
+    try:
+        journal = Journal(entries)
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"{name}: its entries say what no release of this program writes: {error!r}"
+    try:
+        plan_hash = hashlib.sha256(canonical(json.loads(row["plan"])).encode()).hexdigest()
+    except (ValueError, TypeError, RecursionError):
+        return f"{name}: its plan cannot be read"
+    said = {
+        "plan": (plan_hash, opened.data.get("plan_hash")),
+        "plan's hash": (row["plan_hash"], opened.data.get("plan_hash")),
+        "actor": (row["actor"], opened.data.get("actor")),
+        "reason": (row["reason"], opened.data.get("reason")),
+        "beginning": (row["opened_at"], opened.at),
+        "phase": (row["phase"], journal.phase),
+        "end": (row["closed_at"], journal.closed.at if journal.closed else None),
+    }
+    wrong = [what for what, (listed, recorded) in said.items() if listed != recorded]
+    return f"{name}: its {' and '.join(wrong)} in the list is not what its journal recorded" if wrong else ""
+
+
+def _chain(name: str, rows: Sequence[Any]) -> Chain:
+    entries: list[Entry] = []
+    for row in rows:
+        try:
+            entries.append(_entry(row))
+        except Unreadable as error:
+            return Chain(name, entries, head_of(entries), f"{name}: entry {row[1]} {error}")
+    return Chain(name, entries, head_of(entries), chain_problem(entries))
+
+
+def _entry(row: Any) -> Entry:
+    rollout, seq, at, epoch, kind, step, data, prev, link = row
+    try:
+        parsed = json.loads(data)
+        same = canonical(parsed) == data
+    except (ValueError, TypeError, RecursionError):
+        raise Unreadable("cannot be read: its data is not JSON") from None
+    if not same or not isinstance(parsed, dict):
+        raise Unreadable("was edited: its data is not as it was written")
+    return Entry(rollout, seq, at, epoch, kind, step, parsed, prev, link)

@@ -1,0 +1,65 @@
+"""How everything stands: open rollouts and those of the last day, the latest of every other service, holds, who serves.
+
+Light: `rollout status` reads only this. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rollout.holds import Holds
+from rollout.presence import Server, present_server
+from rollout.rows import Hold, Row
+from rollout.store import Store
+from rollout.summary import needs_a_driver, stand
+
+RECENT_S = 24 * 3600.0
+
+Routes = Callable[[Sequence[Row]], Mapping[str, Mapping[str, int]]]
+"""Where traffic is now, for those rollouts (by id) of which it could be read."""
+
+
+def list_all(store: Store, now: float, routes: Routes = lambda rows: {}) -> dict[str, Any]:
+    """Plain data: rollouts (summaries, newest first, each with `recent`), holds, served_by (None: nobody)."""
+    recent, older = recent_rows(store, now)
+    read = routes(recent)
+    found = [{**stand(store, row, now, read.get(row.id)), "recent": True} for row in recent]
+    found += [{**stand(store, row, now), "recent": False} for row in older]
+    server = present_server(store.db, now)
+    return {
+        "rollouts": found,
+        "holds": [_hold(hold) for hold in Holds(store.db).all(now)],
+        "served_by": _server(server) if server else None,
+    }
+
+
+def nothing() -> dict[str, Any]:
+    """The same, where there is no store yet."""
+    return {"rollouts": [], "holds": [], "served_by": None}
+
+
+def recent_rows(store: Store, now: float) -> tuple[list[Row], list[Row]]:
+    """Open ones and those that ended within the last day; and of every other service the latest. Newest first."""
+    since = now - RECENT_S
+    query = (
+        "SELECT id, service FROM rollouts WHERE closed_at IS NULL OR closed_at >= ? ORDER BY opened_at DESC, id DESC"
+    )
+    recent = store.db.all(query, since)
+    services = {service for _, service in recent}
+    latest = store.db.all("SELECT service, max(opened_at) FROM rollouts GROUP BY service ORDER BY 2 DESC")
+    older = [store.rollouts(service, limit=1)[0] for service, _ in latest if service not in services]
+    return [store.rollout(rollout) for rollout, _ in recent], older
+
+
+def unattended(listed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The open rollouts that nobody drives, though they should be."""
+    return [summary for summary in listed["rollouts"] if needs_a_driver(summary)]
+
+
+def _hold(hold: Hold) -> dict[str, Any]:
+    return {name: getattr(hold, name) for name in Hold.__slots__}
+
+
+def _server(server: Server) -> dict[str, Any]:
+    return {"holder": str(server.holder), "since": server.since, "seen_at": server.seen_at}

@@ -1,0 +1,106 @@
+"""How everything stands as lines for people, each rollout with the command that puts it back. Pure, standard library.
+
+The same lines are `rollout status` on paper and, cut to the terminal, the live view of a whole fleet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.listing import unattended
+from rollout.telling import brief, shares, short
+
+EMPTY = "no rollouts yet; begin with: rollout plan SERVICE"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines that belong together; the first says what they are about. `outcome` is for its colour."""
+
+    lines: tuple[str, ...]
+    outcome: str = ""
+
+
+def overview(listed: Mapping[str, Any]) -> list[Block]:
+    """In the order of `rollout/listing.py`, what needs a person at the end."""
+    recent = [_recent(summary) for summary in listed["rollouts"] if summary["recent"]]
+    older = [_older(summary) for summary in listed["rollouts"] if not summary["recent"]]
+    holds = [_hold(hold) for hold in listed["holds"]]
+    lines = []
+    if older:
+        lines.append(Block(("before the last 24 hours:", *older)))
+    if holds:
+        lines.append(Block(("held, so that no rollout takes a step:", *holds)))
+    if not listed["rollouts"]:
+        lines.append(Block((EMPTY,)))
+    return [*recent, *lines, Block(tuple(_driving(listed)))]
+
+
+def text_of(blocks: Sequence[Block]) -> str:
+    return "\n".join(line for block in blocks for line in block.lines)
+
+
+def _recent(summary: Mapping[str, Any]) -> Block:
+    how = "paused" if summary["paused"] else summary["outcome"]
+    ref = f" ({brief(summary['ref'])})" if summary["ref"] else ""
+    why = f": {brief(summary['opened_reason'])}" if summary["opened_reason"] else ""
+    lines = [
+        f"{summary['id']}  {how} ({summary['phase']})  {_when(summary['opened_at'])}",
+        f"  opened   by {brief(summary['actor'])}{ref}{why}",
+    ]
+    if summary["paused"]:
+        lines.append(f"  paused   by {brief(summary['paused']['by'])}: {brief(summary['paused']['reason'])}")
+    if summary["reason"]:
+        lines.append(f"  because  {brief(summary['reason'])}")
+    if summary["warning"]:
+        lines.append(f"  warning  {summary['warning']}")
+    if summary["driven_by"]:
+        lines.append(f"  driven   by {summary['driven_by']}")
+    if summary["way_back"]:
+        lines.append(f"  way back {summary['way_back']}{_until(summary['way_back_until'])}")
+    elif summary["next"]:
+        lines.append(f"  next     {summary['next']}")
+    lines.append(f"  traffic  {_traffic(summary)}")
+    return Block(tuple(lines), how)
+
+
+def _traffic(summary: Mapping[str, Any]) -> str:
+    """Which image most of it meets, and where it is."""
+    if not summary["traffic"]:
+        return "not moved yet"
+    patched = summary["active_slot"] == summary["replacement"]
+    image = f"{brief(summary['patch'])} {short(summary['image'])}" if patched else short(summary["image"])
+    read = "" if summary["traffic_read"] == "live" else ", as last journalled"
+    return f"{shares(summary['traffic'])} ({image}{read})"
+
+
+def _older(summary: Mapping[str, Any]) -> str:
+    ended = summary["closed_at"] or summary["opened_at"]
+    return f"  {summary['id']}  {summary['outcome']} ({summary['phase']})  {_when(ended)}"
+
+
+def _hold(hold: Mapping[str, Any]) -> str:
+    ref = f" ({brief(hold['ref'])})" if hold["ref"] else ""
+    why = brief(hold["reason"]) or "no reason given"
+    return f"  {hold['service']}  by {brief(hold['actor'])}{ref}{_until(hold['until'])}: {why}"
+
+
+def _driving(listed: Mapping[str, Any]) -> list[str]:
+    """Whether anybody sees to what is open."""
+    server = listed["served_by"]
+    lines = [f"served by {server['holder']} since {_when(server['since'])}"] if server else []
+    for summary in unattended(listed):
+        watched = "watches" if summary["outcome"] == "promoted" else "drives"
+        lines += [f"nobody {watched} {summary['id']}:", f"  rollout serve, or rollout resume {summary['id']}"]
+    return lines or (["no rollout serve is running"] if listed["rollouts"] else [])
+
+
+def _until(at: float | None) -> str:
+    return f" until {_when(at)}" if at else ""
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))

@@ -1,0 +1,5 @@
+"""The scene of the core's tests."""
+
+from tests.core.conftest import installation, world
+
+__all__ = ["installation", "world"]
