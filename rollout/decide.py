@@ -97,8 +97,8 @@ def decide_roll_back(
             return Readiness(True, "it was decided already", None)
         if journal.adoption:
             raise CannotTurnBack(
-                f"{rollout}: {journal.adoption.data['by']} took what serves as it is; the other side is being given up. "
-                f"To go back, start a rollout to the earlier image"
+                f"{rollout}: {journal.adoption.data['by']} took what serves as it is, and the other side is being "
+                f"given up. To go back, start a rollout to the earlier image"
             )
         if not goes_on and not can_turn_back(journal.phase):
             raise CannotTurnBack(

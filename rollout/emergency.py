@@ -183,10 +183,10 @@ def _raise_if_closed(card: Card) -> None:
         raise _closed(card)
 
 
-def _closed(card: Card) -> Refusal:
+def _closed(card: Card, *, adopted: bool = False) -> Refusal:
     why = (
         "a person took what serves as it is"
-        if card.closed == "adopted"
+        if adopted or card.closed == "adopted"
         else f"{card.original} was kept warm until its window ended"
     )
     return Refusal(
@@ -288,7 +288,7 @@ def _raise_if_over(card: Card, journal: Journal) -> None:
     if journal.closed and journal.phase == "rolled_back":
         raise Refusal(f"{card.rollout} was rolled back meanwhile: traffic is on {card.original}", exits.DONE)
     if journal.closed or journal.adoption or not (journal.decision or can_turn_back(journal.phase)):
-        raise _closed(card)
+        raise _closed(card, adopted=journal.adoption is not None)
 
 
 def _clear_if_closed(thin: Any, card: Card, cards: CardFolder) -> None:

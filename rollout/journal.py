@@ -113,6 +113,8 @@ class Journal:
             self.decision, self.halt, self.adoption = entry, None, None
         elif entry.kind == "adopted":
             self.adoption, self.halt, self.decision = entry, None, None
+            # What was done after an earlier word may have been done to the side that serves now.
+            self._records = {step: record for step, record in self._records.items() if not step.startswith("adopt:")}
         elif entry.kind == "halted":
             self.halt = entry
         elif entry.kind == "paused":

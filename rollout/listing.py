@@ -12,7 +12,7 @@ from rollout.holds import Holds
 from rollout.presence import Server, present_server
 from rollout.rows import Hold, Row
 from rollout.store import Store
-from rollout.summary import needs_a_driver, stand
+from rollout.summary import stand
 
 RECENT_S = 24 * 3600.0
 
@@ -34,11 +34,6 @@ def list_all(store: Store, now: float, routes: Routes = lambda rows: {}) -> dict
     }
 
 
-def nothing() -> dict[str, Any]:
-    """The same, where there is no store yet."""
-    return {"rollouts": [], "holds": [], "served_by": None}
-
-
 def recent_rows(store: Store, now: float) -> tuple[list[Row], list[Row]]:
     """Open ones and those that ended within the last day; and of every other service the latest. Newest first."""
     since = now - RECENT_S
@@ -50,11 +45,6 @@ def recent_rows(store: Store, now: float) -> tuple[list[Row], list[Row]]:
     latest = store.db.all("SELECT service, max(opened_at) FROM rollouts GROUP BY service ORDER BY 2 DESC")
     older = [store.rollouts(service, limit=1)[0] for service, _ in latest if service not in services]
     return [store.rollout(rollout) for rollout, _ in recent], older
-
-
-def unattended(listed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The open rollouts that nobody drives, though they should be."""
-    return [summary for summary in listed["rollouts"] if needs_a_driver(summary)]
 
 
 def _hold(hold: Hold) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rollout.listing import Routes, list_all, nothing
+from rollout.listing import Routes, list_all
 from rollout.meter import meter_of
+from rollout.overview import nothing
 from rollout.rows import Row, Wait
 from rollout.store import Store, StoreError
 from rollout.stream import Event, of_entry, of_wait, said

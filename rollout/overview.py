@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.listing import unattended
 from rollout.telling import brief, shares, short
 
 EMPTY = "no rollouts yet; begin with: rollout plan SERVICE"
@@ -22,6 +21,18 @@ class Block:
 
     lines: tuple[str, ...]
     outcome: str = ""
+
+
+def nothing() -> dict[str, Any]:
+    """What the listing says where there is no store yet."""
+    return {"rollouts": [], "holds": [], "served_by": None}
+
+
+def unattended(listed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The open rollouts that nobody drives, though they should be."""
+    from rollout.summary import needs_a_driver  # what it imports is not needed where there is nothing yet
+
+    return [summary for summary in listed["rollouts"] if needs_a_driver(summary)]
 
 
 def overview(listed: Mapping[str, Any]) -> list[Block]:
@@ -92,7 +103,7 @@ def _driving(listed: Mapping[str, Any]) -> list[str]:
     """Whether anybody sees to what is open."""
     server = listed["served_by"]
     lines = [f"served by {server['holder']} since {_when(server['since'])}"] if server else []
-    for summary in unattended(listed):
+    for summary in unattended(listed) if listed["rollouts"] else ():
         watched = "watches" if summary["outcome"] == "promoted" else "drives"
         lines += [f"nobody {watched} {summary['id']}:", f"  rollout serve, or rollout resume {summary['id']}"]
     return lines or (["no rollout serve is running"] if listed["rollouts"] else [])

@@ -34,13 +34,14 @@ from rollout.settings import SettingsErrors
 from rollout.store import StoreError
 from rollout.telling import sentence
 from rollout.vigil import LOOK_S
-from rollout.wiring import Installation, steady, steady
+from rollout.wiring import Installation, steady
 
 GRACE_S = 60.0
 """How long jobs that act may take to end after SIGTERM; what they did is journalled either way."""
 WATCHDOG_S = 5.0
 MERGE_S = 5.0
-DAY_S = 86_400.0
+HOUR_S = 3600.0
+ARCHIVED_AT_ONCE = 50
 
 
 class Serving:
@@ -156,13 +157,20 @@ class Serving:
             Chore("halted", LOOK_S, lambda: installation.store.wake_all(installation.clock.now(), halted=True)),
         ]
         if keep.checkpoints:
-            folder = self._folder(keep.checkpoints)
-            every_s = keep.checkpoint_every_s
-            chores.append(Chore("checkpoint", every_s, lambda: _ignore(write_checkpoint(installation, folder))))
+            folder, every_s = self._folder(keep.checkpoints), keep.checkpoint_every_s
+            chores.append(Chore("checkpoint", every_s, lambda: self._checkpoint(folder), aside=True))
         if keep.journals_s and keep.archive:
             older_s, archive = keep.journals_s, self._folder(keep.archive)
-            chores.append(Chore("retention", DAY_S, lambda: _ignore(prune(installation, older_s, archive))))
+            chores.append(Chore("retention", HOUR_S, lambda: self._archive(older_s, archive), aside=True))
         return chores
+
+    def _checkpoint(self, folder: Path) -> None:
+        write_checkpoint(self._installation, folder)
+
+    def _archive(self, older_s: float, folder: Path) -> None:
+        done = prune(self._installation, older_s, folder, at_most=ARCHIVED_AT_ONCE)
+        for why in done.left:
+            self._log.info("not_archived", text=why)
 
     def _folder(self, written: str) -> Path:
         return self._installation.fleet_file.absolute().parent / written
@@ -208,7 +216,3 @@ class Serving:
         installation, targets = self._installation, targets_of(self._installation.fleet.notify)
         self._deliverer = Deliverer(installation.store.db, targets, installation.clock)
         self._direct = StoreTrouble(targets, installation.clock)
-
-
-def _ignore(result: object) -> None:
-    """A chore's result is told by what it journalled."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rollout.journal import Entry
-from rollout.rows import Wait
+if TYPE_CHECKING:
+    from rollout.journal import Entry
+    from rollout.rows import Wait
 
 _PHASES = {
     "preparing": "preparing: is the service fit to be rolled out?",

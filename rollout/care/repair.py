@@ -67,6 +67,9 @@ def repair(installation: Installation, service: str | None = None, *, by: str, d
     names = [service] if service else sorted(installation.fleet.services)
     bench = Bench(installation, by, dry_run, Repaired())
     _merge(bench)
+    if why := is_rollback_only(installation.store.db):
+        bench.told.left.append(why)
+        return bench.told
     for name in names:
         settings = installation.service(name)
         try:
@@ -79,7 +82,7 @@ def repair(installation: Installation, service: str | None = None, *, by: str, d
 def _merge(bench: Bench) -> None:
     waiting = sorted((bench.installation.state_dir / "spool").glob("*.json"))
     if bench.dry_run:
-        bench.told.done += [f"would journal the decision in {path}" for path in waiting]
+        bench.told.done += [f"journal the decision in {path}" for path in waiting]
         return
     for text in merge_spool(bench.installation):
         if "cannot be read" in text:
@@ -90,7 +93,7 @@ def _merge(bench: Bench) -> None:
 
 def _of_one(bench: Bench, name: str, settings: Any) -> None:
     installation = bench.installation
-    if why := is_rollback_only(installation.store.db) or looks_restored(installation, name):
+    if why := looks_restored(installation, name):
         bench.told.left.append(why)
         return
     _release_lease(bench, name)

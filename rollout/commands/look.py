@@ -49,11 +49,12 @@ def status(
         summary = live_summary(installation, find(installation, which))
         screen.document(summary, standing(summary))
         return
-    from rollout.listing import list_all, nothing
-    from rollout.overview import overview, text_of
+    from rollout.overview import nothing, overview, text_of
 
     listed = nothing()
     if installation.store_path.exists():
+        from rollout.listing import list_all
+
         now = installation.clock.now()
         listed = list_all(installation.store, now, lambda rows: live_routes(installation, rows))
         journal_file = str(installation.store_path)

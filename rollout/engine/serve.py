@@ -6,6 +6,7 @@ A rollout that a living command drives is left to that command.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -27,11 +28,15 @@ JUMP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something else that a serving process does now and then. What it raises is told, and stops nothing."""
+    """Something else that a serving process does now and then. What it raises is told, and stops nothing.
+
+    `aside`: it may take long (another disk, a large archive), so that it has a thread of its own.
+    """
 
     name: str
     every_s: float
     do: Callable[[], None]
+    aside: bool = False
     needs_store: bool = True
 
 
@@ -64,6 +69,7 @@ class Server:
         self._not_before: dict[str, float] = {}
         self._broken: dict[str, int] = {}  # how often in a row its job broke
         self._done_at: dict[str, float] = {}
+        self._aside: dict[str, threading.Thread] = {}
         self._noted_at: float | None = None
         self._offset: float | None = None
         self._ran_over_jump: set[str] = set()
@@ -76,6 +82,7 @@ class Server:
 
     def begin(self) -> None:
         """Be the one that serves; AlreadyServed where another one does."""
+        self._noted_at, self._offset = None, self.now() - self.steady()
         self._note_presence()
         for row in self.store.rollouts(open_only=True):
             self._told[row.id] = row.head_seq
@@ -189,11 +196,21 @@ class Server:
             if without_store and chore.needs_store:
                 continue
             if self.steady() - self._done_at.get(chore.name, -chore.every_s) >= chore.every_s:
-                self._done_at[chore.name] = self.steady()
-                try:
-                    chore.do()
-                except Exception as error:
-                    self.watchers.trouble(chore.name, error)
+                self._begin_chore(chore)
+
+    def _begin_chore(self, chore: Chore) -> None:
+        if not chore.aside:
+            self._do(chore)
+        elif not (self._aside.get(chore.name) and self._aside[chore.name].is_alive()):
+            self._aside[chore.name] = threading.Thread(target=self._do, args=(chore,), daemon=True, name=chore.name)
+            self._aside[chore.name].start()
+
+    def _do(self, chore: Chore) -> None:
+        self._done_at[chore.name] = self.steady()
+        try:
+            chore.do()
+        except Exception as error:
+            self.watchers.trouble(chore.name, error)
 
 
 class ClockJumped(Exception):

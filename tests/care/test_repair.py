@@ -222,7 +222,17 @@ def test_a_restored_store_is_not_repaired_by_guesses(installation: Installation)
     with installation.store.db.transaction() as db:
         set_fact(db, RESTORED, json.dumps({"at": 1.0, "from": "/kept.db"}))
     told = mend(installation)
-    assert told.done == [] and "rollout repair --restored" in told.left[0] and exists(installation, "green")
+    assert told.done == [] and len(told.left) == 1
+    assert "rollout repair --restored" in told.left[0] and exists(installation, "green")
+
+
+def test_a_store_that_was_copied_back_is_not_repaired_by_guesses(installation: Installation) -> None:
+    """The same, where nobody said that it was restored."""
+    abandoned(installation)
+    path = installation.cards.path("shop")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "rollout": "shop-of-tomorrow"}))
+    told = mend(installation)
+    assert told.done == [] and "looks restored" in told.left[0] and exists(installation, "green")
 
 
 def test_a_provider_that_does_not_answer_is_said(installation: Installation) -> None:

@@ -129,7 +129,7 @@ def pause_after(world: World, kind: str, step: str) -> None:
             pause(world)
         return entry
 
-    world.store.append = append  # type: ignore[method-assign]
+    world.store.append = append  # type: ignore[method-assign, assignment]
     world.drive(lambda world: world.journal.paused is not None)
     assert world.journal.paused is not None, f"{kind} {step} never came"
 

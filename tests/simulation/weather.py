@@ -40,6 +40,7 @@ def grow(world: World) -> None:
         return
     serving = world.plan.replacement
     world.people.hurt_s, world.people.grew = world.steady.now(), True
+    world.people.losses_until = max(world.people.losses_until, world.steady.now() + 6.0)  # until it is launched
     world.cloud.edit_by_hand(SERVICE, capacity={serving: world.svc.slots[serving].capacity + 1})
 
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from providers.memory.adapter import provider_for
@@ -114,6 +115,7 @@ class World:
         self.looks: list[float] = []
         self.jobs = self._processes = 0
         self.mutations_seen = len(self.cloud.mutations)
+        self._numbers = count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._moving = self._rivalry = self.woken_late = False
         self.svc = self.cloud.service(SERVICE)
@@ -249,7 +251,7 @@ class World:
     # ---- people and time ------------------------------------------------------------------------------------------
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
-        heappush(self._agenda, (self.steady.now() + seconds, len(self.trace) + len(self._agenda), act))
+        heappush(self._agenda, (self.steady.now() + seconds, next(self._numbers), act))
 
     def people_move(self) -> None:
         """Whoever planned to do something by now does it."""

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from rollout.board import board
 from rollout.holds import Holds
 from rollout.lease import Holder, this_process
-from rollout.listing import RECENT_S, list_all, nothing, recent_rows, unattended
-from rollout.overview import overview, text_of
+from rollout.listing import RECENT_S, list_all, recent_rows
+from rollout.overview import nothing, overview, text_of, unattended
 from rollout.presence import note_server
 from rollout.rows import Hold
 from rollout.store import Store

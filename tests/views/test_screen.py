@@ -118,7 +118,12 @@ def test_lines_of_several_threads_do_not_mix(capsys: pytest.CaptureFixture[str])
     """A traffic reading is written into the middle of an event, and neither can be read."""
     screen = Screen(as_json=True)
     events = [Event("traffic", sides(at=number)) for number in range(200)]
-    threads = [threading.Thread(target=lambda: [screen.tell(event) for event in events]) for _ in range(4)]
+
+    def tell_all() -> None:
+        for event in events:
+            screen.tell(event)
+
+    threads = [threading.Thread(target=tell_all) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

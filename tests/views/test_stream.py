@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.base import plain
 from rollout.gate import GateRule, GateState
 from rollout.journal import Entry
 from rollout.rows import Wait
@@ -16,7 +17,7 @@ from rollout.stream import TOLD, Event, Picture, of_driver, of_entry, of_wait, s
 from tests.core.scene import World
 from tests.views.kit import looked, picture, sides, stands
 
-RULE = {"passes": 3, "failures": 2, "interval_s": 5.0, "deadline_s": 100.0, "unknown_limit_s": 60.0, "soak_s": 20.0}
+RULE: dict[str, Any] = plain(GateRule(deadline_s=100.0, soak_s=20.0))
 
 
 def entry(kind: str, step: str = "", **data: Any) -> Entry:
@@ -30,11 +31,6 @@ def gate(**changes: Any) -> Wait:
     verdicts = {"http": {"answer": "pass", "summary": "200\nin \x1b[31m4 ms", "at": 140.0}}
     state = {"gate": "live", "rule": RULE, "judged": judged, "seen": "pass; 2 of 3", "verdicts": verdicts, **changes}
     return Wait("live:1:10", 100.0, None, 145.0, state)
-
-
-def test_the_rule_here_is_a_rule() -> None:
-    """These tests say something about rules that gates no longer have."""
-    assert GateRule(**RULE).soak_s == 20.0
 
 
 def test_an_entry_keeps_the_fields_that_scripts_read() -> None:
