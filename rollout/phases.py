@@ -30,9 +30,9 @@ PHASES = {
         Phase("mirroring", ("preparing",), "unpin, park or delete the replacement", "patch"),
         Phase("patching", ("mirroring",), "unpin, park or delete the replacement", "patch"),
         Phase("proving", ("patching",), "unpin, park or delete the replacement", "gate"),
-        Phase("shifting", ("proving",), "put traffic back on the original, then as above", "gate", "both"),
-        Phase("baking", ("shifting",), "put traffic back on the original, then as above", "gate", "replacement"),
-        Phase("warm", ("baking",), "put traffic back on the original, then as above", "gate", "replacement"),
+        Phase("shifting", ("proving",), "put traffic back on the original, then unpin, park or delete the replacement", "gate", "both"),
+        Phase("baking", ("shifting",), "put traffic back on the original, then unpin, park or delete the replacement", "gate", "replacement"),
+        Phase("warm", ("baking",), "put traffic back on the original, then unpin, park or delete the replacement", "gate", "replacement"),
         # The point of no return: from here on a way back needs a cold rollback.
         Phase("retiring", ("warm",), "none: the original is being given up", "drained", "replacement"),
         Phase("retired", ("retiring",), "a new rollout", "drained", "replacement"),

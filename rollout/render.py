@@ -48,6 +48,7 @@ class Screen:
         self._lost = False
         self._waited: dict[str, str] = {}
         self._driver = ""
+        self._listed = False
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -103,6 +104,11 @@ class Screen:
             self.tell(of_driver(rollout, str(holder)))
 
     def _plain(self, event: Event) -> str | None:
+        if event.kind == "listed" and not self._listed:
+            from rollout.overview import overview, text_of
+
+            self._listed = True  # what changes from then on is told in events
+            return text_of(overview(event.data))
         if event.kind == "looked":
             rollout, step = str(event.data["id"]), str(event.data["step"])
             if self._waited.get(rollout) == step:

@@ -224,7 +224,7 @@ class Run:
             raise self._fail("ended", step, f"{step}: {waited}{answer.seen} (wanted: {fact})", deny=answer.own_fault)
         if fact.kind == "routed":
             self.guard()
-        due = now + min(5.0, max(0.25, (now - wait.started_at) / 4))
+        due = now + min(5.0, max(0.25, abs(now - wait.started_at) / 4))  # the clock may have been set back
         self.keep_waiting(wait, due, {**wait.state, "seen": answer.seen})
         raise NotYet(f"{step}: {answer.seen}", due)
 

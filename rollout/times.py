@@ -18,7 +18,6 @@ def moment(text: str, now: float) -> float:
     except BadDuration:
         pass
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
         raise BadTime(f"{text!r} is not a time: say a span such as 90m, 2h or 1d, or 2026-11-30T06:00") from None
-    return found.timestamp()

@@ -146,7 +146,8 @@ def stand_still_if_told(run: Run) -> None:
     if said is None and hold is None:
         return
     by, reason = (said.data["by"], said.data["reason"]) if said else (hold.actor, hold.reason) if hold else ("", "")
-    told = {"for": "a person", "by": by, "reason": reason, "seen": f"paused by {by}: {reason}"}
+    seen = f"{'paused' if said else 'held'} by {by}: {reason}"
+    told = {"for": "a person", "by": by, "reason": reason, "seen": seen}
     wait = run.wait(f"paused:{said.seq}" if said else "held", None, told)
     run.guard()
     due_at = run.clock.now() + LOOK_S
@@ -157,7 +158,7 @@ def stand_still_if_told(run: Run) -> None:
         if look.failed:
             raise TurnBack(f"while paused: {look.failed}", {"verdicts": look.evidence}, deny=True)
         due_at = run.clock.now() + interval_s
-    raise NotYet(f"paused by {by}", due_at)
+    raise NotYet(seen, due_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def test_a_frozen_balancer_does_not_stop_ctrl_c(fleet: Fleet) -> None:
         frozen = fleet.pid_of("worker")
         subprocess.run(["kill", "-STOP", str(frozen)], check=True)
         try:
-            time.sleep(2.5)  # until a reading hangs: that is what is tried
+            child.expect("traffic unknown: Transient")  # the readings hang, one after the other
             child.sendintr()
             child.expect("interrupted: putting traffic back", timeout=2)
         finally:
@@ -224,7 +224,7 @@ def test_a_watcher_is_stopped_by_any_signal(fleet: Fleet, number: signal.Signals
     """A watcher in a closed window stays for ever, or complains into a log."""
     fleet.promoted()
     watcher = fleet.begin("status", "--watch") if number == signal.SIGINT else fleet.begin("status", SERVICE, "--watch")
-    time.sleep(1.5)  # whatever it is at by then
+    watcher.wait_for("promoted")
     watcher.signal(number)
     done = watcher.wait()
     assert done.code == 130 and done.out == "" and "Traceback" not in done.err

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from providers.memory import views
 from providers.memory.model import Mutation
 from rollout.journal import Entry, Journal
-from tests.simulation.weather import TEND_S
+from tests.simulation.weather import NOTICED_S
 
 if TYPE_CHECKING:
     from tests.simulation.boundary import Process
@@ -26,8 +26,10 @@ GIVES_UP = ("traffic.detach", "compute.park", "compute.delete_if_owned")
 def the_warm_way_back_is_tended(world: World) -> str:
     """While warm, a way back that lost hosts, or that what serves has outgrown, is whole again soon."""
     hurt_s, journal = world.people.hurt_s, world.journal
-    if hurt_s is None or world.plan is None or world.steady.now() - hurt_s <= TEND_S or not _is_tended(world):
+    if hurt_s is None or world.plan is None or world.steady.now() - hurt_s <= NOTICED_S or not _is_tended(world):
         return ""
+    if "way_back" in journal.warnings:
+        return ""  # people were told that it cannot be done
     wanted = max(world.plan.capacity, *(side.capacity for side in world.svc.slots.values()))
     there = views.answering_count(world.svc, world.plan.original)
     late_s = world.steady.now() - hurt_s
@@ -35,12 +37,22 @@ def the_warm_way_back_is_tended(world: World) -> str:
 
 
 def _is_tended(world: World) -> bool:
-    """Does anybody have to? Not when the window is over, and not when people were told that it cannot be done."""
+    """Does anybody have to look? Not when the window is over, and not when a person has the word."""
     journal = world.journal
-    said = journal.halt or journal.decision or journal.adoption or journal.warm_ended or "way_back" in journal.warnings
+    said = journal.halt or journal.decision or journal.adoption or journal.warm_ended
     promoted = journal.value("promote")
     is_open = promoted is not None and world.clock.now() < promoted["valid_until"]
     return journal.phase == "warm" and not said and is_open
+
+
+def what_turns_bad_while_warm_is_noticed(world: World) -> str:
+    """While warm, a side that serves badly is told of, or put back where the plan says so."""
+    turned_s = world.people.turned_s
+    if turned_s is None or world.steady.now() - turned_s <= NOTICED_S or not _is_tended(world):
+        return ""
+    if world.journal.trouble or (not world.scene.rollback_while_warm and "failing" in world.journal.warnings):
+        return ""
+    return f"it serves badly for {world.steady.now() - turned_s:.0f} s"
 
 
 # ---- at a mutation --------------------------------------------------------------------------------------------------
@@ -154,7 +166,7 @@ def no_gate_passes_on_unobserved_time(world: World, entry: Entry, process: Proce
     return f"{entry.step}: {observed_s:.1f} of {rule.soak_s} s" if observed_s < rule.soak_s - 0.01 else ""
 
 
-AT_ANY_TIME = (the_warm_way_back_is_tended,)
+AT_ANY_TIME = (the_warm_way_back_is_tended, what_turns_bad_while_warm_is_noticed)
 AT_A_MUTATION = (adoption_moves_no_traffic, adoption_gives_up_the_other_side_only)
 AT_AN_ENTRY = (
     a_paused_rollout_begins_nothing_forward,

@@ -273,9 +273,8 @@ def nothing_bad_is_promoted(world: World) -> str:
     active = next(slot for slot in SLOTS if world.svc.weights[slot] == 100)
     image = world.svc.slots[active].image
     bad = image is None or not _is_good(world, active)
-    nobody_looked = not world.scene.rollback_while_warm or world.clock.offset > 0
-    if world.journal.adoption or (world.people.image_turned and nobody_looked):
-        return ""  # a person's word, and what turned bad when it was promoted already, or its window had ended at once
+    if world.journal.adoption or world.people.turned_s is not None:
+        return ""  # a person's word, and what turned bad when it was promoted already: heeded.py
     return f"{image.id if image else None} was promoted" if row.outcome == "promoted" and bad else ""
 
 

@@ -61,7 +61,8 @@ def approve(world: World) -> None:
 def edit_by_hand(world: World) -> None:
     """A person moves traffic in the platform's own console, where both sides can take it."""
     svc = world.svc
-    if not all(side.attached for side in svc.slots.values()) or not all(world.cloud.healthy(SERVICE).values()):
+    need = world.plan.capacity if world.plan else 1
+    if not all(side.attached for side in svc.slots.values()) or min(world.cloud.healthy(SERVICE).values()) < need:
         return
     world.tell("person", "edits the route by hand: blue 70, green 30")
     world.people.edited_at, world.people.edit_stands = len(world.boundary.made), True

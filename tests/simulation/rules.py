@@ -240,6 +240,10 @@ RULES: Mapping[str, Rule] = {
     "people are told once": Rule(
         vigil, "_warn", _told_at_each_look, undisturbed("warm, turns bad for a while"), ("warnings_alternate",)
     ),
+    "people are told that what serves turned bad": Rule(
+        *(vigil, "_warn", lambda *_, **__: None, undisturbed("warm, turns bad for a while")),
+        ("what_turns_bad_while_warm_is_noticed",),
+    ),
     "after a person took what serves only that is told": Rule(
         *(job, "take_as_is", bluegreen.roll_out, _adopted_early),
         ("adoption_means_no_traffic",),

@@ -12,8 +12,8 @@ from tests.simulation.scene import GOOD, SERVICE
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-TEND_S = 130.0
-"""Four looks and one thing that goes wrong on the way: then the warm side is whole again, or people are told."""
+NOTICED_S = 130.0
+"""Four looks and one thing that goes wrong on the way: then what is wrong while warm is put right, or people know."""
 HOUR_S = 3600.0
 
 
@@ -27,7 +27,7 @@ def lose_a_warm_host(world: World) -> None:
         return
     world.tell("platform", f"a machine of {world.plan.original} is lost")
     world.people.hurt_s = world.steady.now()
-    world.people.losses_until = world.steady.now() + TEND_S
+    world.people.losses_until = world.steady.now() + NOTICED_S
     world.cloud.kill(SERVICE, world.plan.original)
     if not world.scene.self_healing:
         side = world.svc.slots[world.plan.original]
@@ -42,6 +42,8 @@ def grow(world: World) -> None:
     world.people.hurt_s, world.people.grew = world.steady.now(), True
     world.people.losses_until = max(world.people.losses_until, world.steady.now() + 6.0)  # until it is launched
     world.cloud.edit_by_hand(SERVICE, capacity={serving: world.svc.slots[serving].capacity + 1})
+    for instance in world.svc.slots[serving].instances:
+        instance.registered = True  # by the platform itself, as it does where it scales
 
 
 def turn(world: World, behaviour: ImageBehaviour) -> None:
@@ -54,7 +56,7 @@ def turn(world: World, behaviour: ImageBehaviour) -> None:
     side.image = replace(side.image, behaviour=behaviour)
     for instance in side.instances:
         instance.image = side.image
-    world.people.image_turned = behaviour != GOOD
+    world.people.turned_s = world.steady.now() if behaviour != GOOD else None
     world.tell("platform", f"{side.name} turns {'bad' if behaviour != GOOD else 'good again'}")
 
 

@@ -45,7 +45,7 @@ class People:
     losses_until: float = 0.0
     held_at: int | None = None
     hurt_s: float | None = None  # the way back lost hosts, or what serves grew
-    image_turned: bool = False
+    turned_s: float | None = None  # what serves turned bad
     grew: bool = False
 
 
@@ -235,6 +235,7 @@ class World:
             what = f"{type(error).__name__}: {error}"
             raise Violation("no_job_breaks", "A job ends in an answer, never in an exception.", what) from error
         self.cloud.catch_up()
+        invariants.check(invariants.AT_ANY_TIME, self)
         if self.woken_late:
             self.woken_late = False
             self.store.wake_all(self.clock.now())
@@ -273,7 +274,7 @@ class World:
             self.clock.sleep(5.0)
             self.people_move()
         self.plan, self.settled_on = plan, None
-        self.people.hurt_s, self.people.grew, self.people.image_turned = None, False, False
+        self.people.hurt_s, self.people.turned_s, self.people.grew = None, None, False
         self.rollout = f"{SERVICE.name}-{len(self.store.rollouts()) + 1}-{image}"
         self.before = self.cloud.snapshot(SERVICE)
         self.journal = Journal(())
@@ -288,15 +289,15 @@ class World:
         """Let time pass until no rollout is open; a person comes when nothing moves any more."""
         while self.store.rollouts(SERVICE.name, open_only=True):
             self.people_move()
-            rows = self.store.rollouts(SERVICE.name)
+            row = self.store.rollout(self.rollout)
             planned = self._agenda[0][0] + self.clock.offset if self._agenda else NEVER
-            due = min(rows[0].due_at, planned)
+            due = min(row.due_at, planned)
             if due >= NEVER:
                 self.rescue.person_comes()
             elif due > self.clock.now():
                 self.clock.sleep(due - self.clock.now())
                 self.cloud.catch_up()
-            elif rows[0].due_at <= self.clock.now():
+            elif row.due_at <= self.clock.now():
                 self._job()
         self._let_land()
         invariants.check(invariants.AT_THE_END, self)

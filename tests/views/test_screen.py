@@ -15,6 +15,7 @@ import pytest
 
 from rollout.journal import Entry
 from rollout.lease import Holder
+from rollout.overview import nothing
 from rollout.render import Screen, standing
 from rollout.rows import Wait
 from rollout.stream import Event
@@ -157,6 +158,14 @@ def test_each_rollouts_waits_are_told_apart(capsys: pytest.CaptureFixture[str]) 
         for rollout in ("shop-1", "web-1"):
             screen.tell(Event("looked", looked(id=rollout)))
     assert capsys.readouterr().err.count("waiting:") == 2
+
+
+def test_off_a_terminal_a_fleet_is_listed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log of a whole fleet begins with nothing, or repeats everything every two seconds."""
+    screen = Screen(as_json=False)
+    for _ in range(3):
+        screen.tell(Event("listed", {**nothing(), "rollouts": [stands()]}))
+    assert capsys.readouterr().err.count("way back rollout rollback shop") == 1
 
 
 def test_quiet_says_only_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
