@@ -40,7 +40,8 @@ class Database:
             raise StoreError(f"the store {path} cannot be opened: {error}") from error
 
     def close(self) -> None:
-        self._db.close()
+        with self._guard:  # SQLite crashes the process when another thread is in the middle of a statement
+            self._db.close()
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

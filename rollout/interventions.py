@@ -114,6 +114,22 @@ def adopt(
 
     All traffic has to be on one side, and that side healthy (`force`: even if it is not). No traffic is moved.
     """
+    store = installation.store
+    while True:
+        now, journal = store.rollout(row.id), Journal(store.entries(row.id))
+        _raise_if_closed(now)
+        if now.phase in CLOSED:
+            raise NotPossible(f"{now.id} is {now.phase}, but its end is not on record yet: rollout resume {now.id}")
+        said = {"by": actor, "reason": reason, "ref": ref, **_what_serves(installation, now, journal, force)}
+        try:
+            store.decide(row.id, journal.head, "adopted", said, installation.clock.now(), outcome="running")
+        except HeadMoved:
+            continue  # what was read may be over: whoever drives went on meanwhile
+        return dict(said["route"])
+
+
+def _what_serves(installation: Installation, row: Row, journal: Journal, force: bool) -> dict[str, Any]:
+    """The side that can be taken, read directly; NotAdoptable where there is none."""
     plan = Plan.from_json(row.plan)
     provider = installation.provider(row.plan["provider"])
     try:
@@ -126,27 +142,14 @@ def adopt(
             f"{row.service} is served by both slots ({dict(route.weights)}), so there is no one side to take. "
             f"Put traffic back: rollout rollback {row.service}; or go on: rollout resume {row.id}"
         )
-    need = capacity_needed(plan, Journal(installation.store.entries(row.id)))
+    need = capacity_needed(plan, journal)
     healthy = reading.targets[route.active].healthy
     if healthy < need and not force:
         raise NotAdoptable(
             f"{route.active} has all traffic of {row.service}, but only {healthy} of {need} healthy; the other side "
             f"would be given up. Nothing was changed. To take it nevertheless: add --force"
         )
-    said: dict[str, Any] = {
-        "by": actor,
-        "reason": reason,
-        "ref": ref,
-        "route": dict(route.weights),
-        "active": route.active,
-    }
-
-    def judge(now: Row, journal: Journal) -> str | None:
-        _raise_if_closed(now)
-        return "running"
-
-    _say(installation, row, "adopted", {**said, "healthy": healthy, "forced": force}, judge)
-    return {str(slot): share for slot, share in route.weights.items()}
+    return {"route": dict(route.weights), "active": route.active, "healthy": healthy, "forced": force}
 
 
 def _raise_if_closed(row: Row) -> None:

@@ -22,17 +22,20 @@ class Phase:
 _TURNABLE = ("opened", "preparing", "mirroring", "patching", "proving", "shifting", "baking", "warm")
 """From each of these traffic can be put back."""
 
+_GIVE_UP = "unpin, park or delete the replacement"
+_PUT_BACK = f"put traffic back on the original, then {_GIVE_UP}"
+
 PHASES = {
     phase.name: phase
     for phase in (
         Phase("opened", (), "close", "preflight"),
         Phase("preparing", ("opened",), "close; nothing was changed", "preflight"),
-        Phase("mirroring", ("preparing",), "unpin, park or delete the replacement", "patch"),
-        Phase("patching", ("mirroring",), "unpin, park or delete the replacement", "patch"),
-        Phase("proving", ("patching",), "unpin, park or delete the replacement", "gate"),
-        Phase("shifting", ("proving",), "put traffic back on the original, then unpin, park or delete the replacement", "gate", "both"),
-        Phase("baking", ("shifting",), "put traffic back on the original, then unpin, park or delete the replacement", "gate", "replacement"),
-        Phase("warm", ("baking",), "put traffic back on the original, then unpin, park or delete the replacement", "gate", "replacement"),
+        Phase("mirroring", ("preparing",), _GIVE_UP, "patch"),
+        Phase("patching", ("mirroring",), _GIVE_UP, "patch"),
+        Phase("proving", ("patching",), _GIVE_UP, "gate"),
+        Phase("shifting", ("proving",), _PUT_BACK, "gate", "both"),
+        Phase("baking", ("shifting",), _PUT_BACK, "gate", "replacement"),
+        Phase("warm", ("baking",), _PUT_BACK, "gate", "replacement"),
         # The point of no return: from here on a way back needs a cold rollback.
         Phase("retiring", ("warm",), "none: the original is being given up", "drained", "replacement"),
         Phase("retired", ("retiring",), "a new rollout", "drained", "replacement"),

@@ -15,9 +15,9 @@ from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 if TYPE_CHECKING:
     from rollout.journal import Entry
     from rollout.lease import Holder
-    from rollout.live import Draw, Live
     from rollout.rows import Wait
-    from rollout.stream import Event
+    from rollout.view.live import Draw, Live
+    from rollout.view.stream import Event
 
 _MARKS = {
     "failed": ("31", "red"),
@@ -85,19 +85,19 @@ class Screen:
                 self._write(text)
 
     def entry(self, entry: Entry) -> None:
-        from rollout.stream import of_entry
+        from rollout.view.stream import of_entry
 
         self.tell(of_entry(entry))
 
     def wait(self, wait: Wait, rollout: str = "") -> None:
         """A look at what is waited for: a plain line only when another thing is waited for than before."""
-        from rollout.stream import of_wait
+        from rollout.view.stream import of_wait
 
         self.tell(of_wait(rollout, wait, time.time()))
 
     def elsewhere(self, holder: Holder, rollout: str = "") -> None:
         """Somebody else drives it; told once."""
-        from rollout.stream import of_driver
+        from rollout.view.stream import of_driver
 
         if self._driver != str(holder):
             self._driver = str(holder)
@@ -105,7 +105,7 @@ class Screen:
 
     def _plain(self, event: Event) -> str | None:
         if event.kind == "listed" and not self._listed:
-            from rollout.overview import overview, text_of
+            from rollout.view.overview import overview, text_of
 
             self._listed = True  # what changes from then on is told in events
             return text_of(overview(event.data))
@@ -125,7 +125,7 @@ class Screen:
         if not self.on_terminal or self.quiet or self._live:
             yield False
             return
-        from rollout.live import Live
+        from rollout.view.live import Live
 
         terminal = _Terminal(sys.stderr)
         self._live = Live(terminal, draw, time.time, coloured=self._coloured, style_of=_style, line_of=line_of)
@@ -157,7 +157,7 @@ class Screen:
     def _write(self, text: str) -> None:
         live = self._live
         if live:
-            from rollout.stream import said
+            from rollout.view.stream import said
 
             live.tell(said(text))
             return
@@ -307,7 +307,8 @@ def ledger_text(ledger: Mapping[str, Any]) -> str:
         for found in ledger[part]:
             table.add_row(part, *ledger_row(found))
     width = max(80, _columns()) if sys.stdout.isatty() else PAGE_COLUMNS
-    console = Console(width=width, no_color=not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR")))
+    plain = not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
+    console = Console(width=width, no_color=plain, markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -49,11 +49,11 @@ def status(
         summary = live_summary(installation, find(installation, which))
         screen.document(summary, standing(summary))
         return
-    from rollout.overview import nothing, overview, text_of
+    from rollout.view.overview import nothing, overview, text_of
 
     listed = nothing()
     if installation.store_path.exists():
-        from rollout.listing import list_all
+        from rollout.view.listing import list_all
 
         now = installation.clock.now()
         listed = list_all(installation.store, now, lambda rows: live_routes(installation, rows))

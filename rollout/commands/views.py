@@ -12,22 +12,22 @@ from rollout.render import Screen, standing
 from rollout.wiring import Installation
 
 if TYPE_CHECKING:
-    from rollout.onlooker import Looks
     from rollout.rows import Row
-    from rollout.stream import Picture
+    from rollout.view.onlooker import Looks
+    from rollout.view.stream import Picture
 
 GLANCE_S = 0.1
 """How soon a Ctrl-C is heeded."""
 
 
 def draw_one(picture: Picture, now: float, width: int, height: int) -> Any:
-    from rollout.panel import panel
+    from rollout.view.panel import panel
 
     return panel(picture, now=now, width=width, height=height)
 
 
 def draw_all(picture: Picture, now: float, width: int, height: int) -> Any:
-    from rollout.board import board
+    from rollout.view.board import board
 
     return board(picture.listed, now=now, height=height)
 
@@ -35,7 +35,7 @@ def draw_all(picture: Picture, now: float, width: int, height: int) -> Any:
 @contextmanager
 def driving(installation: Installation, row: Row, screen: Screen) -> Iterator[None]:
     """While the body drives this rollout: the live view on a terminal, traffic readings there and in JSON."""
-    from rollout.onlooker import LOOK_S, TRAFFIC_S, Looks, Standing, Traffic, looking
+    from rollout.view.onlooker import LOOK_S, TRAFFIC_S, Looks, Standing, Traffic, looking
 
     installation.provider(row.plan["provider"])  # made once, before several threads ask for it
     with screen.live(draw_one) as shown:
@@ -52,7 +52,7 @@ def driving(installation: Installation, row: Row, screen: Screen) -> Iterator[No
 def watch_one(installation: Installation, which: str, screen: Screen) -> int:
     """Until it is closed: the exit code that `start` would have given. 130 after a Ctrl-C."""
     from rollout.control import find
-    from rollout.onlooker import LOOK_S, TRAFFIC_S, Looks, Traffic, Watched
+    from rollout.view.onlooker import LOOK_S, TRAFFIC_S, Looks, Traffic, Watched
 
     apart, clock = _apart(installation), installation.clock
     watched = Watched(
@@ -72,7 +72,7 @@ def watch_one(installation: Installation, which: str, screen: Screen) -> int:
 
 def watch_all(installation: Installation, screen: Screen) -> int:
     """Until Ctrl-C."""
-    from rollout.onlooker import LIST_S, Everything, Looks
+    from rollout.view.onlooker import LIST_S, Everything, Looks
 
     apart = _apart(installation)
     everything = Everything(apart, lambda rows: live_routes(apart, rows), screen.tell)
@@ -89,7 +89,7 @@ def _apart(installation: Installation) -> Installation:
 def _attend(looks: list[Looks], screen: Screen) -> int | None:
     """Until the first of the looks is over (None), or nobody watches any more: an exit code."""
     from rollout.follow import Interrupts
-    from rollout.onlooker import looking
+    from rollout.view.onlooker import looking
 
     with Interrupts().caught() as asked, looking(looks):
         while not looks[0].over.wait(GLANCE_S):

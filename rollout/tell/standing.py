@@ -100,7 +100,7 @@ def standing_of(
         "gate": {"step": gate.step, "gate": gate.gate, "rule": rule_words(gate.rule)} if gate else None,
         "done": _done(case, situation),
         **next_by_itself(case, situation),
-        "undo": phase.undo.replace("as above", PHASES["proving"].undo) if phase else "not known to this release",
+        "undo": phase.undo if phase else "not known to this release",
         "undo_limit_s": limit_s,
         "way_back_open": open_way,
         "commands": [] if past else commands(case, situation, open_way),

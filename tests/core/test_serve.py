@@ -83,7 +83,7 @@ class Desk:
         server.tick()
         for _, job in list(server._running.values()):
             assert job.done.wait(PATIENCE_S)
-        server.tick()
+        server._collect()
 
     def serve(self, until: Callable[[], object], seconds: float = 2000.0, step_s: float = 0.5) -> None:
         """Go on like a server does, until something is so."""
@@ -583,3 +583,24 @@ def test_waking_all_leaves_the_halted_asleep(desk: Desk) -> None:
     assert desk.world.row.due_at == 6.0
     desk.world.store.wake_all(7.0, halted=True)
     assert desk.world.row.due_at == 6.0
+
+
+def test_a_store_that_is_closed_below_a_job_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    """A server that ends while a job still reads takes the whole process down with a core dump."""
+    for number in range(30):
+        store, began, ended = Store(tmp_path / f"{number}.db"), threading.Event(), list[BaseException]()
+
+        def work(store: Store = store, began: threading.Event = began, ended: list[BaseException] = ended) -> None:
+            try:
+                while True:
+                    store.take_lease("shop", RIVAL, 1.0)
+                    began.set()
+            except StoreError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert began.wait(PATIENCE_S)
+        store.close()
+        thread.join(PATIENCE_S)
+        assert len(ended) == 1 and str(store.path) in str(ended[0])

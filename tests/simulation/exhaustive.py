@@ -39,7 +39,7 @@ STORIES: Mapping[str, Story] = {
         Scene(keep_warm_s=300.0, self_healing=False), ((60.0, lose_a_warm_host), (150.0, grow)), first="warm"
     ),
     "warm, turns bad for a while": Story(
-        Scene(keep_warm_s=240.0), ((60.0, turn_bad), (200.0, turn_good)), first="warm"
+        Scene(keep_warm_s=300.0), ((60.0, turn_bad), (215.0, turn_good)), first="warm"
     ),
     "warm, turns bad and may go back": Story(
         Scene(keep_warm_s=240.0, rollback_while_warm=True), ((60.0, turn_bad),), ends="rolled_back", first="warm"

@@ -158,8 +158,8 @@ def no_gate_passes_on_unobserved_time(world: World, entry: Entry, process: Proce
     began = world.noted.get(("waiting", entry.step))
     gate = {"preflight": "preflight", "proof": "replacement", "bake": "bake"}.get(entry.step, "live")
     rule = world.plan.gates[gate].rule
-    if began is None:
-        return ""  # it began before this world was found
+    if began is None or world.frozen_s >= began:
+        return ""  # it began before this world was found, or stopped in the middle of a look, which then took so long
     looks = [at for at in world.looks if at >= began]
     close = [after - before for before, after in pairwise(looks)]
     observed_s = sum(gap for gap in close if gap <= 2 * rule.interval_s + world.cloud.write_timeout_s)

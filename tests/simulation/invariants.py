@@ -53,7 +53,8 @@ def the_way_back_stays_open(world: World) -> str:
         return ""
     original = world.plan.original
     there = views.answering_count(world.svc, original)
-    if _counts(world, original) and there < _need(world):
+    told = "way_back" in world.journal.warnings  # people know, and it is tried again
+    if _counts(world, original) and there < _need(world) and not told:
         return f"{original}, the original, has {there} of {_need(world)} targets in phase {world.journal.phase}"
     return ""
 
@@ -296,7 +297,8 @@ def each_mutation_has_its_record(world: World) -> str:
         intent = world.intents.get(mutation.token)
         if intent is None or intent.rollout != world.rollout:
             continue
-        if world.journal.record(intent.step) is None and intent.seq > turned:
+        ended = ":warm:" in intent.step and world.journal.record("keep-warm")  # with its window, tending ends anywhere
+        if world.journal.record(intent.step) is None and intent.seq > turned and not ended:
             return f"{mutation.call} of step {intent.step} has no record"
     return ""
 

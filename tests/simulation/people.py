@@ -80,7 +80,7 @@ class Emergency:
 
     def __init__(self, world: World, number: int = 1) -> None:
         self.world, self.token, self.writes = world, f"emergency-{number}", 0
-        self.marked_at = 0.0
+        self.marked_s = 0.0
 
     def begin(self) -> None:
         world, card = self.world, self.world.cards.get(SERVICE.name)
@@ -109,9 +109,9 @@ class Emergency:
         except ProviderError as error:
             return world.tell("person", f"emergency: {error}")
         world.people.edit_stands = False
-        if not self.marked_at:
-            self.marked_at = world.clock.now()
-            mark = HoldMark(card.rollout, 0, "blue" if card.original == "blue" else "green", "person", self.marked_at)
+        if not self.marked_s:
+            self.marked_s, now = world.steady.now(), world.clock.now()
+            mark = HoldMark(card.rollout, 0, "blue" if card.original == "blue" else "green", "person", now)
             rollback.set_mark(card.target, plain(mark), f"{self.token}-mark")
         return world.later(0.5, self._read_back)
 
@@ -119,7 +119,7 @@ class Emergency:
         world = self.world
         if self._state(self.card.target)["weights"] != self.card.way_back:
             self._put_back()
-        elif world.clock.now() > self.marked_at + self.card.write_timeout_s:
+        elif world.steady.now() > self.marked_s + self.card.write_timeout_s:
             world.tell("person", "emergency: done")
             world.settled_on = self.card.original
             world.later(1.0, self._merge)

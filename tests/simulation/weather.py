@@ -18,7 +18,9 @@ HOUR_S = 3600.0
 
 
 def warm(world: World) -> bool:
-    return world.journal.phase == "warm" and not (world.journal.decision or world.journal.adoption)
+    """Warm, and nobody has done anything to it."""
+    said = world.journal.decision or world.journal.adoption or world.people.edit_stands
+    return world.journal.phase == "warm" and not said
 
 
 def lose_a_warm_host(world: World) -> None:

@@ -113,6 +113,7 @@ class World:
         self.entered: dict[str, int] = {}
         self.noted: dict[tuple[str, str], float] = {}
         self.looks: list[float] = []
+        self.frozen_s = 0.0
         self.jobs = self._processes = 0
         self.mutations_seen = len(self.cloud.mutations)
         self._numbers = count()
@@ -195,6 +196,7 @@ class World:
 
     def freeze(self, process: Process, *, until_lease_ends: bool) -> None:
         """The process stops inside of a call, for less than the write time-out or until another one took over."""
+        self.frozen_s = self.steady.now()
         if not until_lease_ends:
             self.clock.sleep(self.cloud.write_timeout_s * 0.6)
             self.cloud.catch_up()

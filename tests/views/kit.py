@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from providers.base import Counters, Reading, Route, TargetHealth
-from rollout.stream import Event, Picture
+from rollout.view.stream import Event, Picture
 
 PATIENCE_S = 20.0
 NOW = 1_800_000_000.0

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rollout.live import Live
-from rollout.stream import Event, Picture, said
+from rollout.view.live import Live
+from rollout.view.stream import Event, Picture, said
 from tests.views.kit import Terminal, stands
 
 

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.meter import Meter, meter_of
+from rollout.view.meter import Meter, meter_of
 from tests.core.scene import a_plan
 from tests.views.kit import reading
 

@@ -14,10 +14,10 @@ import pytest
 from providers.base import Transient
 from rollout import control
 from rollout.control import UnknownRollout, find
-from rollout.onlooker import SHOWN_BEFORE, Everything, Looks, Standing, Traffic, Watched, looking
 from rollout.rows import Row
 from rollout.store import Store, StoreError
-from rollout.stream import Event
+from rollout.view.onlooker import SHOWN_BEFORE, Everything, Looks, Standing, Traffic, Watched, looking
+from rollout.view.stream import Event
 from rollout.wiring import Installation
 from tests.core.scene import HOLDER, ROLLOUT, World, phase_is
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.board import board
 from rollout.holds import Holds
 from rollout.lease import Holder, this_process
-from rollout.listing import RECENT_S, list_all, recent_rows
-from rollout.overview import nothing, overview, text_of, unattended
 from rollout.presence import note_server
 from rollout.rows import Hold
 from rollout.store import Store
+from rollout.view.board import board
+from rollout.view.listing import RECENT_S, list_all, recent_rows
+from rollout.view.overview import nothing, overview, text_of, unattended
 from tests.core.scene import ROLLOUT, World, a_plan
 from tests.views.kit import NOW, lines, stands, widest
 
@@ -197,6 +197,6 @@ def test_what_does_not_fit_is_counted_and_the_end_stays() -> None:
 
 def test_the_list_needs_no_library() -> None:
     """`rollout status` takes a second, because a list of lines imports a drawing library."""
-    program = "import rollout.overview, rollout.listing, sys; print(*sys.modules)"
+    program = "import rollout.view.overview, rollout.view.listing, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"rich", "yaml", "pydantic", "tenacity", "typer"} & set(done.stdout.split())

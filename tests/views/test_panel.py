@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.panel import panel
-from rollout.stream import Event, Picture
+from rollout.view.panel import panel
+from rollout.view.stream import Event, Picture
 from tests.views.kit import DIGEST, NOW, lines, looked, picture, side, sides, stands, whole, widest
 
 WIDTHS = [40, 60, 80, 200]

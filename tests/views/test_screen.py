@@ -15,10 +15,10 @@ import pytest
 
 from rollout.journal import Entry
 from rollout.lease import Holder
-from rollout.overview import nothing
 from rollout.render import Screen, standing
 from rollout.rows import Wait
-from rollout.stream import Event
+from rollout.view.overview import nothing
+from rollout.view.stream import Event
 from tests.views.kit import NOW, PATIENCE_S, looked, sides, stands
 
 HOLDER = Holder("host", "boot", 12, "1")

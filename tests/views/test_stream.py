@@ -13,7 +13,7 @@ from providers.base import plain
 from rollout.gate import GateRule, GateState
 from rollout.journal import Entry
 from rollout.rows import Wait
-from rollout.stream import TOLD, Event, Picture, of_driver, of_entry, of_wait, said
+from rollout.view.stream import TOLD, Event, Picture, of_driver, of_entry, of_wait, said
 from tests.core.scene import World
 from tests.views.kit import looked, picture, sides, stands
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from providers.base import SLOTS, Counters, Reading, Slot, TargetHealth
-from rollout.stream import Event
 from rollout.telling import brief
+from rollout.view.stream import Event
 
 
 @dataclass

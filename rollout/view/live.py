@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any, Protocol
 
-from rollout.stream import Event, Picture
+from rollout.view.stream import Event, Picture
 
 REDRAW_S = 1.0
 """How often times are counted on while nothing happens."""

@@ -13,9 +13,9 @@ from rich.console import Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
-from rollout.stream import Picture
 from rollout.summary import needs_a_driver
 from rollout.telling import age, brief, clock_time, count, is_pause, short, visible
+from rollout.view.stream import Picture
 
 NARROW, WIDE = 60, 96
 """Columns from which a terminal has room for more."""

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rollout.listing import Routes, list_all
-from rollout.meter import meter_of
-from rollout.overview import nothing
 from rollout.rows import Row, Wait
 from rollout.store import Store, StoreError
-from rollout.stream import Event, of_entry, of_wait, said
 from rollout.summary import stand
+from rollout.view.listing import Routes, list_all
+from rollout.view.meter import meter_of
+from rollout.view.overview import nothing
+from rollout.view.stream import Event, of_entry, of_wait, said
 from rollout.wiring import Installation
 
 LOOK_S = 0.5

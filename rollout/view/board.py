@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from rollout.overview import overview
-from rollout.panel import line, outcome_style
 from rollout.telling import clock_time
+from rollout.view.overview import overview
+from rollout.view.panel import line, outcome_style
 
 
 def board(listed: Mapping[str, Any], *, now: float, height: int) -> RenderableType:
