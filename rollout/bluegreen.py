@@ -94,7 +94,7 @@ def roll_back(run: Run) -> None:
         run.once(acts.swap(run, "back:swap", acts.way_back(run), always=moved(run)))
         run.hold("back:hold", acts.way_back(run), lambda step: acts.swap(run, step, acts.way_back(run)), quiet_at(run))
         run.until("back:observed", Fact("routed", weights=acts.way_back(run)), deadline="observed")
-    if run.did("back:capacity"):
+    if run.did("back:capacity") or run.did("grow:warm:1"):  # a host that was launched may not be a target yet
         run.until("back:running", running_original(run), deadline="running")
         run.once(acts.attach(run, "back:attach", original))
     if run.did("attach"):

@@ -26,7 +26,7 @@ from rollout.plan import (
     raise_if_unsafe,
 )
 from rollout.rows import Row
-from rollout.store import Claimed, HeadMoved
+from rollout.store import Claimed, HeadMoved, Held
 from rollout.wiring import Installation
 
 
@@ -125,16 +125,7 @@ def start(
     open_already = store.rollouts(name, open_only=True)
     if open_already:
         raise Claimed(open_already[0])
-    behind = is_rollback_only(store.db) or looks_restored(installation, name)
-    if behind:
-        raise StoreBehind(behind)
-    plan = make_plan(installation, name, saved.patch.reference if saved else image)
-    if saved:
-        raise_if_stale(saved, plan)
-        plan = saved
-    raise_if_unsafe(plan, denials(installation, name))
-    if changes_nothing(plan):
-        raise NothingToDo(f"{name} runs {plan.patch.reference} already on {plan.original}")
+    plan = plan_to_start(installation, name, image, saved)
     row = store.open_rollout(
         new_id(name, installation.clock.now()),
         name,
@@ -147,6 +138,24 @@ def start(
         key=key,
     )
     return Started(row, False)
+
+
+def plan_to_start(installation: Installation, name: str, image: str | None, saved: Plan | None) -> Plan:
+    """The plan that a start would carry out, if nothing is in its way now; reads only. Raises as `start` does."""
+    store = installation.store
+    behind = is_rollback_only(store.db) or looks_restored(installation, name)
+    if behind:
+        raise StoreBehind(behind)
+    if hold := store.hold(name, installation.clock.now()):
+        raise Held(hold)
+    plan = make_plan(installation, name, saved.patch.reference if saved else image)
+    if saved:
+        raise_if_stale(saved, plan)
+        plan = saved
+    raise_if_unsafe(plan, denials(installation, name))
+    if changes_nothing(plan):
+        raise NothingToDo(f"{name} runs {plan.patch.reference} already on {plan.original}")
+    return plan
 
 
 def raise_if_ref_is_missing(installation: Installation, command: str, ref: str) -> None:

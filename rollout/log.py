@@ -44,7 +44,10 @@ def fleet_log(folder: Path, clock: Clock) -> Callable[[str, Job], None]:
 
 
 class _Shared(RotatingFileHandler):
-    """Several users of one state folder write to one log."""
+    """Several users of one state folder write to one log. A full disk costs it a line, not the screen a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        return
 
     def _open(self) -> Any:
         opened = super()._open()

@@ -98,6 +98,8 @@ def start(
     if not wait:
         raise_if_nobody_serves(installation)
     saved = _saved_plan(plan) if plan else None
+    if end_warm and not _is_key_known(installation, service, key):
+        control.plan_to_start(installation, service, image, saved)  # no way back is given up for a start that fails
     _end_warm(installation, service, end_warm, screen, key)
     started = control.start(
         installation, service, image=image, saved=saved, key=key, actor=this_actor(), reason=reason, ref=ref
@@ -126,6 +128,10 @@ def _saved_plan(path: Path) -> Any:
     if not is_whole:
         raise Usage(f"{path} was changed since it was saved: its hash does not match")
     return saved
+
+
+def _is_key_known(installation: Installation, service: str, key: str | None) -> bool:
+    return key is not None and any(row.key == key for row in installation.store.rollouts(service))
 
 
 def _end_warm(installation: Installation, service: str, wanted: bool, screen: Screen, key: str | None) -> None:

@@ -207,7 +207,7 @@ def test_not_knowing_while_paused_does_not_turn_back(tmp_path: Path) -> None:
     jobs(world, 60)
     live.answer = "unknown"
     before = len(world.journal.entries)
-    jobs(world, 3600)
+    jobs(world, 600)
     assert world.journal.decision is None and len(world.journal.entries) - before <= 1
 
 
@@ -217,7 +217,7 @@ def test_a_long_pause_leaves_few_entries(world: World) -> None:
     pause(world)
     jobs(world, 60)
     before = len(world.journal.entries)
-    jobs(world, 3600)
+    jobs(world, 600)
     assert len(world.journal.entries) == before
 
 
@@ -326,7 +326,7 @@ def test_trouble_before_a_pause_is_not_counted_through_it(world: World) -> None:
     assert world.journal.trouble is not None
     world.cloud.switches.fail.clear()
     pause(world)
-    jobs(world, 3600)
+    jobs(world, 3 * world.plan.deadlines["gate"])
     world.cloud.switches.fail["traffic.route"] = "transient"
     world.cloud.switches.times["traffic.route"] = 4
     resume(world)
@@ -359,6 +359,15 @@ def fleet_with_policy(world: World) -> Any:
     made = fleet(world)
     made.fleet = type("Settings", (), {"policy": type("Policy", (), {"require_ref": ()})})
     return made
+
+
+def test_a_pause_does_not_give_more_time_to_approve(tmp_path: Path) -> None:
+    """A mirror stands and costs money for months, because somebody paused a rollout that nobody approves."""
+    world = waiting_approval(tmp_path)
+    pause(world)
+    jobs(world, 600)
+    world.passes(world.plan.deadlines["approval"])
+    assert world.drive().outcome == "rolled_back" and world.store.denials("shop") == {}
 
 
 def test_resume_is_no_approval(tmp_path: Path) -> None:

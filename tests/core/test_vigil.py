@@ -476,7 +476,21 @@ def test_a_mark_is_obeyed_while_the_way_back_is_put_right(tmp_path: Path) -> Non
     object.__setattr__(world.provider.compute, "describe", marking)
     world.job(HOLDER)
     object.__delattr__(world.provider.compute, "describe")
+    assert calls and world.journal.decision is not None, "at once"
     assert world.drive().outcome == "rolled_back"
+
+
+def test_a_way_back_that_was_only_half_put_right_is_made_whole_when_it_is_used(tmp_path: Path) -> None:
+    """Traffic goes back while a new host is being launched, and it never becomes a target."""
+    world, _ = warm(tmp_path)
+    world.cloud.edit_by_hand("shop", capacity={"green": 3})
+    go_on(world, 300, until=lambda world: bool(world.journal.intents("grow:warm:1")))
+    world.passes(5)
+    assert alive(world, "blue") == 3 and not world.journal.intents("attach:warm:1")
+    world.edit(0)
+    world.mark()
+    assert world.drive().outcome == "rolled_back"
+    assert world.provider.traffic.observe([SHOP])["shop"].targets["blue"].healthy == 3
 
 
 class Dies(BaseException):

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shlex
 import signal
 import sqlite3
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from rollout.journal import RECORDS
-from tests.e2e.kit import SERVICE, Done, Fleet, Running, wait_until
+from tests.e2e.kit import PROGRAM, SERVICE, Done, Fleet, Running, environment, wait_until
 
 pytestmark = pytest.mark.e2e
 LONG = {"traffic": {"soak": "60s"}}
@@ -122,6 +123,19 @@ def test_status_names_the_server_that_drives(fleet: Fleet) -> None:
     assert f"process {running.pid}" in fleet.rollout("status").out
 
 
+def test_a_closed_pipe_does_not_end_the_server(fleet: Fleet) -> None:
+    """`rollout serve 2>&1 | head -1`, or a log collector that died, ends what drives every rollout."""
+    command = shlex.join([*PROGRAM, "serve", "--config", str(fleet.config)])
+    piped = ["bash", "-c", f"exec {command} 2> >(head -n 1)"]
+    running = Running(piped, fleet.folder, environment(fleet.folder))
+    fleet.children.append(running)
+    running.wait_for("serving ")
+    handed_over(fleet)
+    outcome_is(fleet, "promoted", "warm")
+    running.signal(signal.SIGTERM)
+    assert running.wait().code == 0
+
+
 # Killed, stopped, frozen
 
 
@@ -175,7 +189,10 @@ def test_sigterm_lets_a_step_end_and_names_what_is_open(fleet: Fleet) -> None:
 def acts(fleet: Fleet) -> bool:
     """Has some job had the lease for a while?"""
     with closing(sqlite3.connect(f"file:{fleet.state}/rollout.db?mode=ro", uri=True, timeout=10)) as db:
-        held = [db.execute("SELECT holder, epoch FROM services").fetchone() for _ in range(40) if not time.sleep(0.01)]
+        held = list[Any]()
+        for _ in range(40):
+            held.append(db.execute("SELECT holder, epoch FROM services").fetchone())
+            time.sleep(0.01)
     return held[0][0] is not None and len(set(held)) == 1
 
 

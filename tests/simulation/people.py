@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from providers.base import HoldMark, ProviderError, Slot, plain, weights_for
 from providers.memory import rollback
 from rollout.decide import CannotTurnBack, decide_roll_back
+from rollout.readiness import Side, may_serve
 from tests.simulation.invariants import Violation
 from tests.simulation.scene import SERVICE
 from tests.simulation.words import adopt
@@ -89,8 +90,11 @@ class Emergency:
             return world.tell("person", "emergency: there is no open card")
         if self.heeds_valid_until and card.valid_until is not None and now >= card.valid_until:
             return world.tell("person", "emergency: refused, the card's window is closed")
-        if self._state(card.target)["healthy"][card.original] < 1:
-            return world.tell("person", "emergency: refused, the original is not healthy")
+        seen = self._state(card.target)
+        original, replacement = (_side(seen, slot) for slot in (card.original, card.replacement))
+        go, why = may_serve(original, replacement, card.capacity, was_healthy=card.was_healthy)
+        if seen["weights"][card.original] != 100 and not go:
+            return world.tell("person", f"emergency: refused, {why}")
         world.tell("person", f"emergency rollback to {card.original}")
         self.card = card
         world.people.halts_expected = True
@@ -130,6 +134,10 @@ class Emergency:
         """The store is back: what was spooled becomes a decision."""
         if self.world.journal.closed is None and self.world.rollout == self.card.rollout:
             on_call(self.world)
+
+
+def _side(seen: Mapping[str, Any], slot: str) -> Side:
+    return Side(*(seen[judged][slot] for judged in ("healthy", "unhealthy", "unknown")))
 
 
 class Rescue:
