@@ -237,6 +237,19 @@ def test_sighup_reads_the_fleet_file_again_or_keeps_what_it_had(fleet: Fleet) ->
     stopped(running)
 
 
+def freeze(fleet: Fleet, running: Running) -> None:
+    """Stop it between two transactions: one that stands still inside of one locks the file for everybody."""
+    while True:
+        running.signal(signal.SIGSTOP)
+        with closing(sqlite3.connect(fleet.state / "rollout.db", timeout=0.1, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("ROLLBACK")
+                return
+            except sqlite3.OperationalError:
+                running.signal(signal.SIGCONT)
+
+
 @pytest.mark.slow
 def test_a_frozen_server_gives_its_place_up(fleet: Fleet) -> None:
     """A host that hung for a while comes back, and two servers drive one rollout."""
@@ -245,7 +258,7 @@ def test_a_frozen_server_gives_its_place_up(fleet: Fleet) -> None:
     with fleet.load(pause_s=0.03) as load:
         handed_over(fleet)
         fleet.wait_reached("waiting", "live:1:50", frozen)
-        frozen.signal(signal.SIGSTOP)
+        freeze(fleet, frozen)
 
         def taken() -> bool:
             second.append(fleet.begin("serve"))
