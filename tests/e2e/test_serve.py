@@ -355,6 +355,23 @@ def test_a_store_of_a_newer_release(fleet: Fleet) -> None:
     assert fleet.weights == {"blue": 100, "green": 0}
 
 
+def test_a_store_that_another_process_locks(fleet: Fleet) -> None:
+    """A process that hangs inside of a transaction makes a server wait for ever, and the way back with it."""
+    fleet.promoted()
+    with closing(sqlite3.connect(fleet.state / "rollout.db", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        done = fleet.rollout("serve")
+        assert done.code == 1 and "Traceback" not in done.err, done
+        assert "database is locked" in done.err and "rollout rollback works without the store" in done.err
+        done = fleet.rollout("rollback", SERVICE, "--reason", "x", "--no-wait")
+        assert done.code == 0, done
+        assert fleet.weights == {"blue": 100, "green": 0}
+        db.execute("ROLLBACK")
+    running = serve(fleet)
+    outcome_is(fleet, "rolled_back", "rolled_back")
+    stopped(running)
+
+
 @contextmanager
 def full_disk(running: Running) -> Iterator[None]:
     """This process can write no file any longer: SQLite meets what it meets on a full disk."""
