@@ -59,10 +59,10 @@ class Job:
 
     def _beat(self) -> None:
         """Renew the lease while the job acts; whoever raised the epoch meanwhile has it now."""
-        service = self.means.store.rollout(self.rollout).service
         while not self.done.wait(HEARTBEAT_S):
             if self.epoch is not None:
                 try:
+                    service = self.means.store.rollout(self.rollout).service
                     self.means.store.renew_lease(service, self.epoch, self.means.clock.now())
                 except Fenced:
                     return
