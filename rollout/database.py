@@ -25,7 +25,7 @@ class Database:
     May be used from several threads, one transaction at a time.
     """
 
-    def __init__(self, path: Path | str, *, busy_s: float = 10.0, create: bool = True) -> None:
+    def __init__(self, path: Path | str, *, busy_s: float = 5.0, create: bool = True) -> None:
         self.path = str(path)
         self._guard = threading.RLock()
         if not create and not Path(path).exists():

@@ -55,6 +55,8 @@ class Holds:
                 said = {"actor": actor, "reason": reason, "held_by": present.actor, "held_since": present.at}
                 append_to_fleet(db, "released", service, said, at)
                 db.execute("UPDATE rollouts SET due_at = ? WHERE service = ? AND closed_at IS NULL", (at, service))
+                of_service = "rollout IN (SELECT id FROM rollouts WHERE service = ?)"
+                db.execute(f"DELETE FROM waits WHERE step = 'held' AND {of_service}", (service,))  # noqa: S608 - fixed
             return present
 
     def of(self, service: str, now: float) -> Hold | None:

@@ -11,8 +11,18 @@ from typing import Literal, get_args
 
 from rollout.journal import Entry, canonical
 
-NewsKind = Literal["halted", "rolled_back", "approval_wanted", "way_back_ending", "failing_while_warm", "store_trouble"]
+NewsKind = Literal[
+    "halted",
+    "rolled_back",
+    "approval_wanted",
+    "way_back_ending",
+    "failing_while_warm",
+    "way_back_weak",
+    "store_trouble",
+]
 NEWS_KINDS: tuple[NewsKind, ...] = get_args(NewsKind)
+
+_WARNINGS: dict[object, NewsKind] = {"way_back_ending": "way_back_ending", "way_back": "way_back_weak"}
 
 
 def news_of(entry: Entry) -> NewsKind | None:
@@ -24,7 +34,7 @@ def news_of(entry: Entry) -> NewsKind | None:
     if entry.kind == "waiting" and entry.step == "approval":
         return "approval_wanted"
     if entry.kind == "warned":
-        return "way_back_ending" if entry.data.get("about") == "way_back_ending" else "failing_while_warm"
+        return _WARNINGS.get(entry.data.get("about"), "failing_while_warm")
     return None
 
 

@@ -72,8 +72,8 @@ class Serving:
             chores=self._chores(),
         )
         self._tell_receivers()
+        server.begin()
         with self._signals(), delivering(lambda: self._deliverer, self._delivery_trouble):
-            server.begin()
             self._say(self._greeting())
             notify("READY=1")
             try:

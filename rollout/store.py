@@ -56,7 +56,7 @@ class HeadMoved(Exception):
 class Store:
     """Rollouts, journals, waits, leases and denials in the database at `path`; `busy_s` is as for Database."""
 
-    def __init__(self, path: Path | str, *, busy_s: float = 10.0, create: bool = True) -> None:
+    def __init__(self, path: Path | str, *, busy_s: float = 5.0, create: bool = True) -> None:
         self.db = Database(path, busy_s=busy_s, create=create)
         self.path = self.db.path
 
@@ -221,6 +221,8 @@ class Store:
         )
         if kind in ("ended", "roll_back_decided", "halted", "closed"):
             db.execute("DELETE FROM waits WHERE rollout = ?", (rollout,))
+        elif kind == "resumed":
+            db.execute("DELETE FROM waits WHERE rollout = ? AND step LIKE 'paused:%'", (rollout,))
         add_news(db, entry)
         return entry
 

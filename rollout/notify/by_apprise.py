@@ -21,6 +21,7 @@ _Weight = Literal["info", "warning", "failure"]
 _WEIGHTS: dict[str, _Weight] = {
     "halted": "failure",
     "failing_while_warm": "failure",
+    "way_back_weak": "warning",
     "store_trouble": "failure",
     "rolled_back": "warning",
     "way_back_ending": "warning",

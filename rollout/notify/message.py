@@ -125,6 +125,11 @@ def _failing(news: News) -> _Told:
     return "failing after promotion", story, f"rollout status {news.rollout}, or rollout rollback {news.service}"
 
 
+def _weak(news: News) -> _Told:
+    story = "The warm side has fewer healthy hosts than it needs to take all traffic back, and could not be put right"
+    return "the way back is too small", story, f"rollout status {news.rollout}, then rollout explain {news.service}"
+
+
 def _other(news: News) -> _Told:
     return (
         news.kind.replace("_", " "),
@@ -139,4 +144,5 @@ _TOLD: Mapping[str, Callable[[News], _Told]] = {
     "approval_wanted": _approval,
     "way_back_ending": _ending,
     "failing_while_warm": _failing,
+    "way_back_weak": _weak,
 }

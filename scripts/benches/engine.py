@@ -167,7 +167,7 @@ def driven(home: Path, count: int) -> Iterator[Figure]:
     yield Figure(f"peak memory, {count} rollouts", round(peak_mb(), 1), "MB", "<= 200")
 
 
-ENTRIES_GOAL, CPU_GOAL = ">= 0.05", "<= 25"
+ENTRIES_GOAL, CPU_GOAL = ">= 0.12", "<= 25"
 
 
 def bare_commits(path: Path, count: int = 2000) -> float:
