@@ -117,7 +117,7 @@ class Store:
             arguments.append(service)
         if open_only:
             where.append("closed_at IS NULL")
-        query = f"SELECT * FROM rollouts WHERE {' AND '.join(where)} ORDER BY opened_at DESC, id DESC LIMIT ?"  # noqa: S608 - fixed conditions
+        query = f"SELECT * FROM rollouts WHERE {' AND '.join(where)} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - fixed conditions
         return [_row(found) for found in self.db.all(query, *arguments, limit)]
 
     def due(self, now: float) -> list[Row]:

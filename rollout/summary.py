@@ -139,6 +139,8 @@ def next_command(row: Row, *, paused: bool = False) -> str | None:
         return f"rollout resume {row.id}"
     if row.closed_at is not None or row.outcome == "promoted":
         return None
+    if row.outcome == "halted" and row.phase == "adopting":
+        return f"put all traffic on one side, then rollout adopt {row.service} --reason TEXT"
     if row.outcome == "halted":
         return f"rollout status {row.id}, then rollout resume {row.id} or rollout rollback {row.service}"
     if row.outcome == "waiting_approval":

@@ -197,7 +197,7 @@ def _remove(installation: Installation, row: Row, head: Head, file: str, now: fl
 
 
 def _is_latest(db: sqlite3.Connection, row: Row) -> bool:
-    query = "SELECT id FROM rollouts WHERE service = ? ORDER BY opened_at DESC, id DESC LIMIT 1"
+    query = "SELECT id FROM rollouts WHERE service = ? ORDER BY rowid DESC LIMIT 1"
     return bool(db.execute(query, (row.service,)).fetchone() == (row.id,))
 
 

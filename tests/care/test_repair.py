@@ -106,9 +106,9 @@ def closed_before(made: Installation, row: Row) -> str:
     """The id of a rollout that the store knows as closed, and that began before."""
     with made.store.db.transaction() as db:
         columns = "id, service, plan, plan_hash, actor, reason, opened_at, phase, outcome, closed_at, head_seq"
-        columns += ", head_hash, due_at"
-        values = ("shop-old", "shop", "{}", "", "me", "", row.opened_at - 99, "retired", "promoted", 1.0, 0, "", 0.0)
-        db.execute(f"INSERT INTO rollouts ({columns}) VALUES ({', '.join('?' * 13)})", values)  # noqa: S608 - fixed
+        columns += ", head_hash, due_at, rowid"
+        values = ("shop-old", "shop", "{}", "", "me", "", row.opened_at - 99, "retired", "promoted", 1.0, 0, "", 0.0, -1)
+        db.execute(f"INSERT INTO rollouts ({columns}) VALUES ({', '.join('?' * 14)})", values)  # noqa: S608 - fixed
     return "shop-old"
 
 
