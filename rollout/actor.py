@@ -11,6 +11,7 @@ import pwd
 import re
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 FOR = " for "
 LONGEST_CLAIM = 120
@@ -20,10 +21,21 @@ _LOGIN_LENGTH = 39
 def this_person() -> str:
     """`user@host` of this process. Has no spaces in names, so that nothing after it can be taken for a part of it."""
     try:
-        user = re.sub(r"\s+", "_", pwd.getpwuid(os.getuid()).pw_name)
+        user = re.sub(r"\s+", "_", pwd.getpwuid(_uid()).pw_name)
     except KeyError:
-        user = f"uid {os.getuid()}"
+        user = f"uid {_uid()}"
     return f"{user}@{socket.gethostname()}"
+
+
+def _uid() -> int:
+    """This process's user outside of a user namespace, in which anybody can call himself root."""
+    uid = os.getuid()
+    try:
+        lines = Path("/proc/self/uid_map").read_text().splitlines()
+        ranges = [(int(inside), int(outside), int(count)) for inside, outside, count in map(str.split, lines)]
+    except (OSError, ValueError):
+        return uid
+    return next((outside + uid - inside for inside, outside, count in ranges if inside <= uid < inside + count), uid)
 
 
 def this_actor(environ: Mapping[str, str] | None = None) -> str:
@@ -33,8 +45,12 @@ def this_actor(environ: Mapping[str, str] | None = None) -> str:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two actors are one user of the operating system, whatever their environments said."""
-    return one.partition(FOR)[0] == other.partition(FOR)[0]
+    """Whether two actors are one user of the operating system, whatever their environments and host names said."""
+    return _user(one) == _user(other)
+
+
+def _user(actor: str) -> str:
+    return actor.partition(FOR)[0].rpartition("@")[0] or actor
 
 
 def ci_subject(environ: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from rollout.wiring import Installation
 
 
 def adopt_service(
-    installation: Installation, name: str, actor: str, reason: str, *, force: bool = False
+    installation: Installation, name: str, actor: str, reason: str, *, ref: str = "", force: bool = False
 ) -> Mapping[str, Any]:
     """End what an unknown rollout left of itself; what was done. NotAdoptable and Claimed leave all as it was.
 
@@ -37,7 +37,7 @@ def adopt_service(
     epoch = store.take_lease(name, this_process(), installation.clock.now())  # whoever begins now cannot act yet
     try:
         _raise_if_open(installation, name)
-        said = {"by": actor, "reason": reason, "route": dict(route.weights), "active": route.active}
+        said = {"by": actor, "reason": reason, "ref": ref, "route": dict(route.weights), "active": route.active}
         _record(installation, "adopting", name, said)
         _close_card(installation, name, card)  # first: nobody goes back to what is given up
         _let_writes_land(installation, name, epoch, 2 * provider.write_timeout_s)

@@ -125,7 +125,8 @@ def take_as_is(run: Run) -> None:
         run.once(acts.write_card(run, "adopt:card", closed="adopted"))  # first: nobody goes back to what is given up
     run.rest("adopt:quiet", acts.adopted_at(run) + 2 * run.provider.write_timeout_s)
     run.until("adopt:drained", Fact("drained", standby), deadline="drained", go_on=True)
-    run.once(acts.detach(run, "adopt:detach", standby))
+    if run.did("attach") or standby == run.plan.original:  # else it was never a target of ours
+        run.once(acts.detach(run, "adopt:detach", standby))
     if run.did("mirror"):
         run.once(acts.give_up(run, "adopt:give-up", standby))
         run.until("adopt:gone", Fact("gone", standby), deadline="drained", go_on=True)

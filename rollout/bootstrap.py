@@ -6,7 +6,7 @@ from typing import Any
 
 from providers.base import NotFound, Provider, ProviderError, Service
 from rollout.actor import this_actor
-from rollout.fleet_journal import FleetJournal, append_to_fleet
+from rollout.fleet_journal import FleetJournal
 from rollout.interventions import close
 from rollout.plan import UnsafePlan
 from rollout.wiring import Installation, adapter
@@ -94,11 +94,8 @@ def deny(
     patch = installation.provider(settings.provider).patcher.resolve(Service(name, dict(settings.options)), reference)
     now = installation.clock.now()
     said = {"reference": reference, "reason": reason, "by": actor or this_actor()}
-    with installation.store.db.transaction() as db:
-        for image in patch.images.values():
-            if lift:
-                db.execute("DELETE FROM denials WHERE service = ? AND image = ?", (name, image))
-            else:
-                values = (name, image, reason, "", now)
-                db.execute("INSERT OR REPLACE INTO denials VALUES (?, ?, ?, ?, ?)", values)
-            append_to_fleet(db, "denial_lifted" if lift else "denied", name, {**said, "image": image}, now)
+    for image in patch.images.values():
+        if lift:
+            installation.store.lift_denial(name, image, said, now)
+        else:
+            installation.store.deny(name, image, reason, "", now, said)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from providers.base import Service
@@ -209,28 +210,43 @@ def turn_back(
     )
 
 
-def merge_spool(installation: Installation) -> list[str]:
-    """Journal the decisions that the emergency path could not; what was merged, in words. Repeatable."""
-    merged = []
+def merge_spool(installation: Installation, said: set[Path] | None = None) -> list[str]:
+    """Journal the decisions that the emergency path could not; what was merged, in words. Repeatable, by several.
+
+    What cannot be read stays; it is told once for each `said`, which whoever calls again and again keeps.
+    """
+    merged, known = [], set() if said is None else said
     for path in sorted((installation.state_dir / "spool").glob("*.json")):
         try:
-            data = json.loads(path.read_text())
-            row = installation.store.rollout(data["rollout"])
-        except (ValueError, TypeError):
-            merged.append(f"{path} cannot be read, and stays: a disk that was full may have cut it off")
-            continue
-        except KeyError:
-            continue  # of another store; it stays for whoever has that one
-        journal = Journal(installation.store.entries(row.id))
-        if not journal.decision and not journal.closed and can_turn_back(journal.phase):
-            now, decided = installation.clock.now(), {**data, "spooled": True}
-            try:
-                installation.store.decide(row.id, journal.head, "roll_back_decided", decided, now, outcome="running")
-            except HeadMoved:
-                continue  # the phase that was judged may be over: judged anew by the next command
-        path.unlink()
-        merged.append(f"{row.id}: merged the rollback that {data['actor']} decided while the store could not be used")
+            told = _merge(installation, path)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            told = None
+            if path not in known:
+                known.add(path)
+                merged.append(f"{path} cannot be merged, and stays ({type(error).__name__}: {error})")
+        if told:
+            merged.append(told)
     return merged
+
+
+def _merge(installation: Installation, path: Path) -> str | None:
+    """Journal one spooled decision, if it still means something; None: later, or by whoever has its store."""
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None  # another process merged it a moment ago
+    if not installation.store.knows(data["rollout"]):
+        return None
+    row = installation.store.rollout(data["rollout"])
+    journal = Journal(installation.store.entries(row.id))
+    if not journal.decision and not journal.closed and can_turn_back(journal.phase):
+        now, decided = installation.clock.now(), {**data, "spooled": True}
+        try:
+            installation.store.decide(row.id, journal.head, "roll_back_decided", decided, now, outcome="running")
+        except HeadMoved:
+            return None  # the phase that was judged may be over: judged anew the next time
+    path.unlink(missing_ok=True)
+    return f"{row.id}: merged the rollback that {data['actor']} decided while the store could not be used"
 
 
 def clear_left_over_mark(installation: Installation, row: Row) -> bool:

@@ -24,7 +24,7 @@ from rollout.card import Card, CardFolder, CardUnreadable
 from rollout.journal import Journal
 from rollout.phases import can_turn_back
 from rollout.readiness import Side, may_serve
-from rollout.state_dir import StateUnreadable, find_fleet_file, make_folder, state_dir_of, store_file_of
+from rollout.state_dir import StateUnreadable, find_fleet_file, make_folder, share, state_dir_of, store_file_of
 
 STORE_BUSY_S = 1.0
 LOOK_S = 0.25
@@ -307,7 +307,11 @@ def _spool(card: Card, fleet_file: Path, data: Mapping[str, Any]) -> None:
     try:
         make_folder(folder)
         line = json.dumps({"rollout": card.rollout, "at": time.time(), **data})
-        (folder / f"{card.service}-{uuid.uuid4().hex[:8]}.json").write_text(line + "\n")
+        name = f"{card.service}-{uuid.uuid4().hex[:8]}"
+        aside = folder / f".{name}"
+        aside.write_text(line + "\n")
+        share(aside)
+        aside.replace(folder / f"{name}.json")
     except OSError:
         return
 

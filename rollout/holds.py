@@ -16,6 +16,12 @@ from rollout.rows import Hold
 DEFAULT_S = 4 * 3600.0
 """How long a hold lasts when nothing is said: a pipeline that was cancelled must not keep patches away for weeks."""
 
+_MOVES_TRAFFIC = """
+    SELECT id, phase FROM rollouts WHERE service = ? AND closed_at IS NULL AND (phase != 'warm' OR EXISTS (
+        SELECT 1 FROM journal WHERE rollout = id AND kind IN ('roll_back_decided', 'adopted')))
+"""
+"""A warm one only waits, unless it was decided to turn back."""
+
 
 class Busy(Exception):
     """The service has an open rollout, so that it cannot be held now."""
@@ -32,10 +38,7 @@ class Holds:
     def put(self, hold: Hold) -> None:
         """Hold a service, or say it anew; Busy while a rollout of it moves traffic, Taken by somebody else's hold."""
         with self._db.transaction() as db:
-            found = db.execute(
-                "SELECT id, phase FROM rollouts WHERE service = ? AND closed_at IS NULL AND phase != 'warm'",
-                (hold.service,),
-            ).fetchone()
+            found = db.execute(_MOVES_TRAFFIC, (hold.service,)).fetchone()
             if found:
                 raise Busy(hold.service, *found)
             present = hold_on(db, hold.service, hold.at)
@@ -46,13 +49,19 @@ class Holds:
             said = {"actor": hold.actor, "reason": hold.reason, "ref": hold.ref, "until": hold.until}
             append_to_fleet(db, "held", hold.service, said, hold.at)
 
-    def release(self, service: str, actor: str, reason: str, at: float) -> Hold | None:
+    def release(self, service: str, actor: str, reason: str, at: float, ref: str = "") -> Hold | None:
         """End a hold, whoever has it; what was there."""
         with self._db.transaction() as db:
             present = hold_on(db, service, at)
             db.execute("DELETE FROM holds WHERE service = ?", (service,))
             if present:
-                said = {"actor": actor, "reason": reason, "held_by": present.actor, "held_since": present.at}
+                said = {
+                    "actor": actor,
+                    "reason": reason,
+                    "ref": ref,
+                    "held_by": present.actor,
+                    "held_since": present.at,
+                }
                 append_to_fleet(db, "released", service, said, at)
                 db.execute("UPDATE rollouts SET due_at = ? WHERE service = ? AND closed_at IS NULL", (at, service))
                 of_service = "rollout IN (SELECT id FROM rollouts WHERE service = ?)"

@@ -54,7 +54,7 @@ def resume(installation: Installation, row: Row, actor: str) -> bool:
 
     def judge(now: Row, journal: Journal) -> str | None:
         nonlocal needed
-        needed = bool(journal.halt or journal.paused)
+        needed = not journal.closed and bool(journal.halt or journal.paused)
         if not needed:
             raise _NotNeeded
         if journal.halt is None:

@@ -109,6 +109,8 @@ class Journal:
 
     def _hear(self, entry: Entry) -> None:
         """What was decided, here or by a person."""
+        if entry.kind in ("roll_back_decided", "adopted", "closed"):
+            self.paused = None  # only a way forward is paused
         if entry.kind == "roll_back_decided":
             self.decision, self.halt, self.adoption = entry, None, None
         elif entry.kind == "adopted":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -241,7 +242,9 @@ def _put(stream: TextIO, text: str) -> bool:
     try:
         stream.write(text)
         stream.flush()
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return True  # the line is lost; the next one may find room again
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return False

@@ -54,6 +54,7 @@ class Serving:
         self._jobs = jobs
         self._asked = 0
         self._reload = False
+        self._unmerged: set[Path] = set()
         self._said_at: float | None = None
         self._note_job = fleet_log(installation.state_dir, installation.clock)
         self._log = open_log(installation.state_dir, installation.clock)
@@ -176,7 +177,7 @@ class Serving:
         return self._installation.fleet_file.absolute().parent / written
 
     def _merge_spool(self) -> None:
-        for merged in control.merge_spool(self._installation):
+        for merged in control.merge_spool(self._installation, self._unmerged):
             self._say(merged)
 
     # Signals

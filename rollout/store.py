@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.database import Database, StoreError
+from rollout.fleet_journal import append_to_fleet
 from rollout.holds import Holds, hold_on
 from rollout.journal import GENESIS, Entry, canonical, next_entry
 from rollout.lease import LEASE_S, Holder, is_provably_dead
@@ -102,6 +103,9 @@ class Store:
             data = {"plan_hash": plan_hash, "actor": actor, "reason": reason, "ref": ref}
             self._append(db, rollout, epoch, "opened", "", data, at)
         return self.rollout(rollout)
+
+    def knows(self, rollout: str) -> bool:
+        return bool(self.db.all("SELECT 1 FROM rollouts WHERE id = ?", rollout))
 
     def rollout(self, rollout: str) -> Row:
         found = self.db.all("SELECT * FROM rollouts WHERE id = ?", rollout)
@@ -322,9 +326,14 @@ class Store:
         """The hold that is on a service now."""
         return Holds(self.db).of(service, now)
 
-    def deny(self, service: str, image: str, reason: str, rollout: str, at: float) -> None:
+    def deny(
+        self, service: str, image: str, reason: str, rollout: str, at: float, said: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep an image from a service. `said`: a person's word, which goes into the fleet's journal."""
         with self.db.transaction() as db:
             db.execute("INSERT OR REPLACE INTO denials VALUES (?, ?, ?, ?, ?)", (service, image, reason, rollout, at))
+            if said is not None:
+                append_to_fleet(db, "denied", service, {**said, "image": image}, at)
 
     def denials(self, service: str) -> Mapping[str, str]:
         """Image → why it is denied for this service."""
@@ -335,10 +344,11 @@ class Store:
         query = "SELECT image, count(*) FROM denials GROUP BY image HAVING count(*) >= ?"
         return {image: f"it failed on {found} services" for image, found in self.db.all(query, services)}
 
-    def lift_denial(self, service: str, image: str) -> bool:
+    def lift_denial(self, service: str, image: str, said: Mapping[str, Any], at: float) -> None:
+        """Allow an image again, as a person said; on record in the fleet's journal."""
         with self.db.transaction() as db:
-            found = db.execute("DELETE FROM denials WHERE service = ? AND image = ?", (service, image))
-            return found.rowcount > 0
+            db.execute("DELETE FROM denials WHERE service = ? AND image = ?", (service, image))
+            append_to_fleet(db, "denial_lifted", service, {**said, "image": image}, at)
 
 
 NEVER = 9e15

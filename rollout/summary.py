@@ -71,7 +71,7 @@ def needs_a_driver(summary: Mapping[str, Any]) -> bool:
 
 def is_way_back_open(row: Row, journal: Journal, now: float) -> bool:
     """Written, not used yet, and not past its end."""
-    if journal.decision or not can_turn_back(row.phase) or journal.value("card") is None:
+    if journal.decision or journal.adoption or not can_turn_back(row.phase) or journal.value("card") is None:
         return False
     valid_until = (journal.value("promote") or {}).get("valid_until")
     return valid_until is None or bool(valid_until > now)

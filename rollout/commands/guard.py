@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from rollout import exits
 from rollout.actor import this_actor
 from rollout.commands.options import Config, Json, Name, Reason, Ref, Usage, Which, find_installation, server_of
 from rollout.render import Screen
@@ -66,7 +65,7 @@ def hold(
     installation.service(service)
     holds, now = Holds(installation.store.db), installation.clock.now()
     if release:
-        ended = holds.release(service, this_actor(), reason, now)
+        ended = holds.release(service, this_actor(), reason, now, ref)
         told = f"{service} is free: the hold of {ended.actor} ended" if ended else f"{service} was not held"
         screen.document({"service": service, "released": bool(ended)}, told)
         return
@@ -106,9 +105,9 @@ def adopt(
         if service not in installation.fleet.services:
             row = control.find(installation, service)
             raise Usage(f"{row.id} is closed; to tidy up what else is left: rollout adopt {row.service}")
-        done = adoption.adopt_service(installation, service, this_actor(), reason, force=force)
+        done = adoption.adopt_service(installation, service, this_actor(), reason, ref=ref, force=force)
         screen.document(done, f"{service} is taken as it is: {done['active']} serves")
         return
     route = interventions.adopt(installation, row, this_actor(), reason, ref=ref, force=force)
     screen.say(f"{row.id}: taken as it is, {shares(route)}; giving the other side up")
-    follow_to_end(installation, row, screen, expected=exits.DONE)
+    follow_to_end(installation, row, screen)

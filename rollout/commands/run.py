@@ -98,9 +98,10 @@ def start(
     if not wait:
         raise_if_nobody_serves(installation)
     saved = _saved_plan(plan) if plan else None
-    if end_warm and not _is_key_known(installation, service, key):
+    warm = _warm_to_end(installation, service, end_warm, key)
+    if warm:
         control.plan_to_start(installation, service, image, saved)  # no way back is given up for a start that fails
-    _end_warm(installation, service, end_warm, screen, key)
+        _end_warm(installation, warm, screen, timeout)
     started = control.start(
         installation, service, image=image, saved=saved, key=key, actor=this_actor(), reason=reason, ref=ref
     )
@@ -130,28 +131,40 @@ def _saved_plan(path: Path) -> Any:
     return saved
 
 
-def _is_key_known(installation: Installation, service: str, key: str | None) -> bool:
-    return key is not None and any(row.key == key for row in installation.store.rollouts(service))
-
-
-def _end_warm(installation: Installation, service: str, wanted: bool, screen: Screen, key: str | None) -> None:
-    """Retire what is warm, if asked for or if its window has ended anyway."""
-    from rollout import follow, interventions
+def _warm_to_end(installation: Installation, service: str, wanted: bool, key: str | None) -> Row | None:
+    """The warm rollout to be retired before another begins: that was asked for, or its window is over."""
+    from rollout import follow
+    from rollout.interventions import NotPossible
     from rollout.journal import Journal
     from rollout.summary import is_way_back_open
 
-    rows = installation.store.rollouts(service, open_only=True)
-    if not rows or not follow.is_promoted(rows[0]) or (key is not None and rows[0].key == key):
-        return
-    row = rows[0]
-    journal = Journal(installation.store.entries(row.id))
-    over = not is_way_back_open(row, journal, installation.clock.now())
-    if not wanted and not over:
-        return
-    if not over:
+    rows = installation.store.rollouts(service)
+    open_now = next((row for row in rows if row.closed_at is None), None)
+    if open_now is None or not follow.is_promoted(open_now):
+        return None
+    if key is not None and any(row.key == key for row in rows):
+        return None  # the start that is asked for is known already
+    journal = Journal(installation.store.entries(open_now.id))
+    if not wanted and is_way_back_open(open_now, journal, installation.clock.now()):
+        return None
+    if journal.paused:
+        raise NotPossible(
+            f"{open_now.id} is paused by {journal.paused.data['by']}, so its old side is not given up. "
+            f"First: rollout resume {open_now.id}"
+        )
+    return open_now
+
+
+def _end_warm(installation: Installation, row: Row, screen: Screen, timeout: float | None) -> None:
+    """Retire what is warm."""
+    from rollout import interventions
+    from rollout.journal import Journal
+    from rollout.summary import is_way_back_open
+
+    if is_way_back_open(row, Journal(installation.store.entries(row.id)), installation.clock.now()):
         screen.say(f"{row.id}: giving up its way back to {row.plan['original']} ({row.plan['original_image'][:19]})")
         interventions.end_warm(installation, row, this_actor())
-    _follow(installation, row, screen, None, to_end=True, go_on=True)
+    _follow(installation, row, screen, timeout, to_end=True, go_on=True)
 
 
 def _listener(installation: Installation, row: Row, screen: Screen) -> Any:
@@ -281,6 +294,6 @@ def rollback(
     raise AssertionError("the entry takes this command to the emergency path")  # here for help and completion
 
 
-def follow_to_end(installation: Installation, row: Row, screen: Screen, *, expected: int) -> None:
-    """Drive or watch what a person's word began until the rollout is closed; `expected` is what success is."""
+def follow_to_end(installation: Installation, row: Row, screen: Screen) -> None:
+    """Drive or watch what a person's word began until the rollout is closed."""
     _follow(installation, installation.store.rollout(row.id), screen, None, to_end=True, put_back_asked=True)

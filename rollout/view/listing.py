@@ -37,9 +37,7 @@ def list_all(store: Store, now: float, routes: Routes = lambda rows: {}) -> dict
 def recent_rows(store: Store, now: float) -> tuple[list[Row], list[Row]]:
     """Open ones and those that ended within the last day; and of every other service the latest. Newest first."""
     since = now - RECENT_S
-    query = (
-        "SELECT id, service FROM rollouts WHERE closed_at IS NULL OR closed_at >= ? ORDER BY rowid DESC"
-    )
+    query = "SELECT id, service FROM rollouts WHERE closed_at IS NULL OR closed_at >= ? ORDER BY rowid DESC"
     recent = store.db.all(query, since)
     services = {service for _, service in recent}
     latest = store.db.all("SELECT service, max(opened_at) FROM rollouts GROUP BY service ORDER BY 2 DESC")

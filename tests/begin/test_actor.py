@@ -93,7 +93,21 @@ def test_no_environment_makes_a_person_somebody_else(one: dict[str, str], other:
 def test_two_people_stay_two(one: str, other: str) -> None:
     """A second person may not approve, because the pipeline's name is the same."""
     claim = ci_subject(GITHUB)
-    assert same_person(f"{one} for {claim}", f"{other} for {claim}") == (one == other)
+    assert same_person(f"{one} for {claim}", f"{other} for {claim}") == (one.split("@")[0] == other.split("@")[0])
+
+
+def test_another_host_name_makes_no_second_person() -> None:
+    """Whoever asked approves it too, from a container of his own with another host name."""
+    assert same_person("eve@vm", "eve@container") and not same_person("eve@vm", "bob@vm")
+
+
+def test_a_user_namespace_makes_nobody_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked approves it too, as the root of a namespace of his own."""
+    maps = {"/proc/self/uid_map": "         0       4711          1\n"}
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(Path, "read_text", lambda path, *rest: maps[str(path)])
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: (_ for _ in ()).throw(KeyError(uid)))
+    assert this_person().startswith("uid 4711@")
 
 
 def test_a_users_name_cannot_look_like_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,22 @@ def closed_before(made: Installation, row: Row) -> str:
     with made.store.db.transaction() as db:
         columns = "id, service, plan, plan_hash, actor, reason, opened_at, phase, outcome, closed_at, head_seq"
         columns += ", head_hash, due_at, rowid"
-        values = ("shop-old", "shop", "{}", "", "me", "", row.opened_at - 99, "retired", "promoted", 1.0, 0, "", 0.0, -1)
+        values = (
+            "shop-old",
+            "shop",
+            "{}",
+            "",
+            "me",
+            "",
+            row.opened_at - 99,
+            "retired",
+            "promoted",
+            1.0,
+            0,
+            "",
+            0.0,
+            -1,
+        )
         db.execute(f"INSERT INTO rollouts ({columns}) VALUES ({', '.join('?' * 14)})", values)  # noqa: S608 - fixed
     return "shop-old"
 

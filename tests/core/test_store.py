@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rollout.fleet_journal import FleetJournal
 from rollout.journal import Journal, first_broken_link
 from rollout.lease import Holder
 from rollout.rows import Row, Wait
@@ -513,8 +514,8 @@ def test_denied_images_are_remembered_for_their_service_and_lifted(store: Store)
     store.deny("shop", "base-2", "it broke again", "shop-2", 2.0)
     assert store.denials("shop") == {"base-2": "it broke again"}
     assert store.denials("cart") == {}
-    assert store.lift_denial("shop", "base-2") is True
-    assert store.lift_denial("shop", "base-2") is False
+    store.lift_denial("shop", "base-2", {"by": "me"}, 3.0)
+    assert FleetJournal(store.db).entries()[-1].kind == "denial_lifted"
     assert store.denials("shop") == {}
 
 

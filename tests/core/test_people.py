@@ -1,0 +1,135 @@
+"""What people say to a rollout, one word after another: a word that is over no longer counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rollout import control, interventions
+from rollout.holds import Busy, Holds
+from rollout.rows import Hold
+from rollout.summary import is_way_back_open, needs_a_driver, summarise
+from rollout.wiring import Installation
+from tests.core.scene import SHOP, World
+from tests.core.test_control import drive, start
+
+
+def shifting(made: Installation) -> str:
+    """A rollout that has traffic on both sides."""
+    row = start(made).row
+    drive(made, row.id, until=lambda now: now.phase == "shifting")
+    return row.id
+
+
+def warm(made: Installation) -> str:
+    """A rollout that was promoted."""
+    row = start(made).row
+    drive(made, row.id, until=lambda now: now.phase == "warm")
+    return row.id
+
+
+def test_a_pause_ends_with_the_decision_to_turn_back(installation: Installation) -> None:
+    """A rollback that nobody drives is told as paused, and nobody goes on with it."""
+    row = installation.store.rollout(shifting(installation))
+    interventions.pause(installation, row, "ops", "lunch")
+    control.turn_back(installation, row, "abort", reason="no", actor="ops")
+    row = installation.store.rollout(row.id)
+    summary = summarise(row, installation.store.entries(row.id), now=installation.clock.now())
+    assert summary["paused"] is None and needs_a_driver(summary)
+    assert drive(installation, row.id).outcome == "aborted"
+
+
+def test_a_closed_rollout_is_not_resumed(installation: Installation) -> None:
+    """`rollout resume` of yesterday's rollout fences the job of today's."""
+    row = installation.store.rollout(shifting(installation))
+    interventions.pause(installation, row, "ops", "lunch")
+    control.turn_back(installation, row, "abort", reason="no", actor="ops")
+    closed = drive(installation, row.id)
+    assert interventions.resume(installation, closed, "ops") is False
+    assert installation.store.entries(row.id)[-1].kind == "closed"
+
+
+def test_a_service_that_turns_back_cannot_be_held(installation: Installation) -> None:
+    """A pipeline believes that it is alone while traffic goes back."""
+    row = installation.store.rollout(warm(installation))
+    now = installation.clock.now()
+    hold = Hold("shop", "ci", "deploying", "", now, now + 60)
+    Holds(installation.store.db).put(hold)  # warm: nothing moves
+    Holds(installation.store.db).release("shop", "ci", "", now)
+    control.turn_back(installation, row, "rollback", reason="slow", actor="oncall")
+    with pytest.raises(Busy, match=row.id):
+        Holds(installation.store.db).put(hold)
+
+
+def test_what_was_adopted_offers_no_way_back(installation: Installation) -> None:
+    """Status offers a rollback that the emergency path refuses."""
+    row = installation.store.rollout(warm(installation))
+    interventions.adopt(installation, row, "ops", "it is right as it is")
+    journal_entries = installation.store.entries(row.id)
+    summary = summarise(installation.store.rollout(row.id), journal_entries, now=installation.clock.now())
+    assert summary["way_back"] is None
+    from rollout.journal import Journal
+
+    assert not is_way_back_open(row, Journal(journal_entries), installation.clock.now())
+
+
+def test_adopting_takes_nothing_out_that_the_rollout_never_put_in(tmp_path: Path) -> None:
+    """The user's own standby side loses its place in the balancer."""
+    world = World(tmp_path)
+    world.mirror_stands("base-1")  # the user's own: this rollout has no step for it
+    world.run().enter("preparing")
+    route = {"blue": 100, "green": 0}
+    said = {"by": "ops", "reason": "leave it", "ref": "", "route": route, "active": "blue"}
+    world.store.decide("shop-1", world.row.head_seq, "adopted", said, world.clock.now(), outcome="running")
+    assert world.drive().phase == "adopted"
+    assert world.provider.traffic.observe([SHOP])["shop"].targets["green"].total == 2
+    assert world.mutations("detach") == []
+
+
+def spooled(made: Installation, rollout: str, name: str, text: str | None = None) -> Path:
+    """What the emergency path leaves when the store could not be used."""
+    path = made.state_dir / "spool" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    decided = {"kind": "rollback", "reason": "slow", "actor": "oncall", "deny": False, "forced": False}
+    decided |= {"by_person": True, "readiness": "", "route": None, "evidence": {}, "rollout": rollout, "at": 1.0}
+    path.write_text(json.dumps(decided) if text is None else text)
+    return path
+
+
+def test_two_processes_may_merge_the_same_decision(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of an emergency rollback is a trace of the program's insides, because a server was quicker."""
+    path = spooled(installation, shifting(installation), "shop-1")
+    real = Path.read_text
+
+    def read_while_the_other_merges(self: Path, *rest: object) -> str:
+        text = real(self)
+        if self == path:
+            path.unlink()
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read_while_the_other_merges)
+    assert len(control.merge_spool(installation)) == 1
+    monkeypatch.undo()
+    assert control.merge_spool(installation) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rollout": 3}', '{"rollout": "shop', "null"])
+def test_a_decision_that_cannot_be_read_stays_and_is_told_once(installation: Installation, text: str) -> None:
+    """One torn file keeps every command from working, or fills the log for ever."""
+    rollout, said = shifting(installation), set[Path]()
+    path, good = spooled(installation, rollout, "a-torn", text), spooled(installation, rollout, "b-good")
+    told = control.merge_spool(installation, said)
+    assert any("merged the rollback" in each for each in told) and not good.exists()
+    unread = [each for each in told if "cannot be merged, and stays" in each]
+    assert path.exists() and len(unread) == (0 if text == '{"rollout": 3}' else 1)
+    assert control.merge_spool(installation, said) == []
+
+
+def test_the_emergency_path_leaves_whole_files_only(installation: Installation) -> None:
+    """A server merges half a decision."""
+    folder = installation.state_dir / "spool"
+    folder.mkdir(parents=True)
+    (folder / ".shop-1").write_text('{"rollout": ')
+    assert control.merge_spool(installation) == []
