@@ -17,6 +17,7 @@ from rollout.care.restored import ACCEPTED, set_fact
 from rollout.fleet_journal import append_to_fleet
 from rollout.interventions import NotAdoptable
 from rollout.lease import HEARTBEAT_S, this_process
+from rollout.leased import leased
 from rollout.store import Claimed
 from rollout.wiring import Installation
 
@@ -34,8 +35,7 @@ def adopt_service(
     route = _adoptable_route(provider, service, force=force)
     card = _card(installation, name)
     _catch_up(installation, name, card, route)
-    epoch = store.take_lease(name, this_process(), installation.clock.now())  # whoever begins now cannot act yet
-    try:
+    with leased(store, name, this_process(), installation.clock) as epoch:  # whoever begins now cannot act yet
         _raise_if_open(installation, name)
         said = {"by": actor, "reason": reason, "ref": ref, "route": dict(route.weights), "active": route.active}
         _record(installation, "adopting", name, said)
@@ -47,6 +47,7 @@ def adopt_service(
                 f"traffic of {name} was moved meanwhile, to {dict(now.weights)}: its way back is closed, and nothing "
                 f"was given up. Once it rests: rollout adopt {name} --reason TEXT"
             )
+        store.renew_lease(name, epoch, installation.clock.now())  # nobody came between
         removed = _give_up(provider, service, other(route.active), epoch)
         if now.mark:
             provider.traffic.mark(service, None, f"adopt/{name}/{epoch}/mark")
@@ -56,8 +57,6 @@ def adopt_service(
             "mark_of": now.mark.rollout if now.mark else None,
         }
         _record(installation, "adopted", name, {**said, **done}, accepted=card)
-    finally:
-        store.end_lease(name, epoch)
     return {"service": name, "active": route.active, **done}
 
 

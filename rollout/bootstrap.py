@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from providers.base import NotFound, Provider, ProviderError, Service
@@ -18,7 +19,13 @@ class DidNotComeUp(Exception):
     """The first environment was begun and does not serve; what there is of it stays until `rollout down`."""
 
 
-def stand_up(installation: Installation, name: str, image: str | None, actor: str = "") -> dict[str, Any]:
+def stand_up(
+    installation: Installation,
+    name: str,
+    image: str | None,
+    actor: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """The first environment of a service, on blue with all the traffic; DidNotComeUp, or what the provider raises."""
     settings = installation.service(name)
     reference = image or (settings.patch.image if settings.patch else None)
@@ -31,6 +38,7 @@ def stand_up(installation: Installation, name: str, image: str | None, actor: st
         raise UnsafePlan(f"{name} stands already on {' and '.join(standing)}; patch it with: rollout start {name}")
     patch = provider.patcher.resolve(service, reference)
     capacity = int(settings.options.get("instances", 2))
+    say(f"{name}: standing up {patch.reference} on blue")
     try:
         provider.compute.stand_up(service, "blue", patch.image, capacity, f"up/{name}/{patch.image}")
         healthy = _wait_until_healthy(installation, service, settings.provider, capacity)

@@ -55,6 +55,7 @@ def main(arguments: list[str]) -> int:
     except typer.TyperException as usage:
         show = getattr(usage, "show", None)
         show() if show else Screen(as_json=False).problem(str(usage))
+        Screen(as_json="--json" in arguments).event("error", text=str(usage), exit_code=exits.USAGE)
         return exits.USAGE
     except (typer.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
@@ -105,7 +106,7 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         (NothingToDo, exits.DONE, nothing),
         (Claimed, exits.LOCKED, _claimed_advice),
         ((Held, Taken), exits.LOCKED, _held_advice),
-        (Busy, exits.LOCKED, lambda error: f". Wait until it is done: rollout status {error.rollout} --watch"),
+        (Busy, exits.LOCKED, _busy_advice),
         (StillDriven, exits.LOCKED, nothing),
         (BadBackup, exits.PERSON_NEEDED, nothing),
         (AlreadyServed, exits.LOCKED, lambda error: f", since {_when(error.server.since)}; one is enough"),
@@ -118,7 +119,7 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         ),
         (LeftAtOnce, exits.INTERRUPTED, nothing),
         (ProviderError, exits.USAGE, lambda error: "; nothing was changed"),
-        (StoreError, exits.INTERNAL, lambda error: ". Nothing was begun; rollout rollback works without the store"),
+        (StoreError, exits.INTERNAL, lambda error: ". rollout rollback works without it; see: rollout doctor"),
     ]
 
 
@@ -134,6 +135,13 @@ def _refused() -> tuple[type[Exception], ...]:
 
     words = (Usage, CannotBegin, RefMissing, BadTime, UnknownService, UnknownRollout)
     return (*words, NotApprovable, NotPossible, StateUnreadable, UnsafePlan)
+
+
+def _busy_advice(error: Any) -> str:
+    return (
+        f". Wait until it is done (rollout status {error.rollout} --watch); where nobody drives it, go on with it: "
+        f"rollout resume {error.rollout}"
+    )
 
 
 def _held_advice(error: Any) -> str:

@@ -19,6 +19,10 @@ class StoreError(Exception):
     """The store cannot be used: missing, unreadable, or written by a newer release."""
 
 
+class StoreReplaced(StoreError):
+    """Another file has the store's name by now: what is written here would be lost."""
+
+
 class Database:
     """Opens (and migrates) the file at `path`; `busy_s` is how long to wait for another writer.
 
@@ -28,6 +32,7 @@ class Database:
     def __init__(self, path: Path | str, *, busy_s: float = 5.0, create: bool = True) -> None:
         self.path = str(path)
         self._guard = threading.RLock()
+        self._file: tuple[int, int] | None = None  # until it is open, and for one in memory
         if not create and not Path(path).exists():
             raise StoreError(f"there is no store at {path}")
         try:
@@ -35,6 +40,7 @@ class Database:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
+            self._file = self._file_there()
             self._migrate()
         except sqlite3.Error as error:
             raise StoreError(f"the store {path} cannot be opened: {error}") from error
@@ -71,11 +77,21 @@ class Database:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """What SQLite refuses, with the path that it is about."""
+        """What SQLite refuses, with the path that it is about; StoreReplaced once the path is another file's."""
+        if self._file is not None and self._file_there() != self._file:
+            raise StoreReplaced(f"the store {self.path} was replaced while it was open: start again")
         try:
             yield
         except sqlite3.Error as error:
             raise StoreError(f"the store {self.path} cannot be used: {error}") from error
+
+    def _file_there(self) -> tuple[int, int] | None:
+        """Device and inode of what has the name; None where nothing has it (a store in memory never does)."""
+        try:
+            seen = Path(self.path).stat()
+        except OSError:
+            return None
+        return seen.st_dev, seen.st_ino
 
     def all(self, query: str, *arguments: Any) -> list[Any]:
         with self._guard, self._named():

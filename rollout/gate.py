@@ -106,7 +106,8 @@ def judge(
     return (
         after,
         "open",
-        f"{finding}; {after.passes} of {rule.passes} passes, {after.observed_s:.0f} of {rule.soak_s:.0f} s",
+        f"{finding}; {min(after.passes, rule.passes)} of {rule.passes} passes, "
+        f"{after.observed_s:.0f} of {rule.soak_s:.0f} s",
     )
 
 

@@ -103,8 +103,7 @@ def close(installation: Installation, row: Row, actor: str, reason: str) -> None
     def judge(now: Row, journal: Journal) -> str | None:
         return "promoted" if now.phase in PROMOTED else "aborted"
 
-    outcome = "promoted" if row.phase in PROMOTED else "aborted"
-    _say(installation, row, "closed", {"outcome": outcome, "by": actor, "reason": reason}, judge)
+    _say(installation, row, "closed", {"by": actor, "reason": reason}, judge)
 
 
 def adopt(
@@ -162,8 +161,9 @@ def _say(installation: Installation, row: Row, kind: str, data: Mapping[str, Any
     while True:
         now, journal = store.rollout(row.id), Journal(store.entries(row.id))
         outcome = judge(now, journal)
+        said = {**data, "outcome": outcome} if kind == "closed" else data
         try:
-            store.decide(row.id, journal.head, kind, data, installation.clock.now(), outcome=outcome)
+            store.decide(row.id, journal.head, kind, said, installation.clock.now(), outcome=outcome)
             return
         except HeadMoved:
             continue

@@ -265,7 +265,7 @@ def standing(summary: Mapping[str, Any]) -> str:
 
     ref = f"  {brief(summary['ref'])}" if summary["ref"] else ""
     lines = [
-        f"{summary['id']}  {'paused, ' if summary['paused'] else ''}{summary['outcome']} ({summary['phase']}){ref}",
+        f"{summary['id']}  {_stage(summary)}{ref}",
         f"  patch    {summary['patch']} onto {summary['replacement']}, beside {summary['original']}",
     ]
     if summary.get("waits_for"):
@@ -289,10 +289,22 @@ def standing(summary: Mapping[str, Any]) -> str:
         lines.append(f"  way back {summary['way_back']}{when}")
     if summary["next"]:
         lines.append(f"  next     {summary['next']}")
+    if summary.get("not_serving"):
+        lines.append(f"  DANGER   {summary['not_serving']}")
     if summary["traffic"]:
         read = "" if summary["traffic_read"] == "live" else " (as last journalled)"
         lines.append(f"  traffic  {shares(summary['traffic'])}{read}")
     return "\n".join(lines)
+
+
+def _stage(summary: Mapping[str, Any]) -> str:
+    """Where it is in a few words; a way back that is under way is never told as a way forward."""
+    outcome, phase = summary["outcome"], summary["phase"]
+    if summary.get("turning_back") and outcome == "running":
+        by = "" if summary["turning_back"] == "by itself" else f", as {summary['turning_back']} asked"
+        return f"turning back{by} ({phase})"
+    paused = "paused, " if summary["paused"] else ""
+    return f"{paused}{outcome}" if outcome == phase else f"{paused}{outcome} ({phase})"
 
 
 def advisories_line(ledger: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from rollout.observer import Fact, Sights
 from rollout.phases import PHASES, may_follow
 from rollout.plan import Plan, capacity_needed
 from rollout.rows import Wait
+from rollout.telling import shares
 
 ATTEMPTS = 3  # within one job; after that the job is due again
 RETRY_S = 5.0
@@ -173,8 +174,8 @@ class Run:
         known = self._known_routes()
         if known and dict(route.weights) not in known:
             raise Halt(
-                f"someone else changed the route: found {dict(route.weights)}, "
-                f"declared {' or '.join(str(each) for each in known)}",
+                f"someone else changed the route: found {shares(route.weights)}; "
+                f"declared {' or '.join(shares(each) for each in known)}. Put it back by hand and resume, or roll back",
                 {"route": plain(route)},
             )
         return route

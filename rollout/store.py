@@ -101,6 +101,7 @@ class Store:
                 (rollout, service, key, canonical(plan), plan_hash, actor, reason, at, GENESIS, at),
             )
             data = {"plan_hash": plan_hash, "actor": actor, "reason": reason, "ref": ref}
+            data |= {"key": key} if key else {}
             self._append(db, rollout, epoch, "opened", "", data, at)
         return self.rollout(rollout)
 

@@ -25,11 +25,14 @@ def summarise(row: Row, entries: list[Entry], *, now: float, route: Mapping[str,
     """
     journal, plan = Journal(entries), row.plan
     traffic = dict(route) if route is not None else last_route(journal)
+    if is_gone(journal):
+        traffic = None
     window = is_way_back_open(row, journal, now)
     return {
         "id": row.id,
         "service": row.service,
         "phase": row.phase,
+        "turning_back": turning_back(journal),
         "outcome": row.outcome,
         "exit_code": exits.code_for(row.outcome),
         "active_slot": _active(traffic),
@@ -71,7 +74,13 @@ def needs_a_driver(summary: Mapping[str, Any]) -> bool:
 
 def is_way_back_open(row: Row, journal: Journal, now: float) -> bool:
     """Written, not used yet, and not past its end."""
-    if journal.decision or journal.adoption or not can_turn_back(row.phase) or journal.value("card") is None:
+    if (
+        row.closed_at is not None
+        or journal.decision
+        or journal.adoption
+        or not can_turn_back(row.phase)
+        or journal.value("card") is None
+    ):
         return False
     valid_until = (journal.value("promote") or {}).get("valid_until")
     return valid_until is None or bool(valid_until > now)
@@ -80,6 +89,8 @@ def is_way_back_open(row: Row, journal: Journal, now: float) -> bool:
 def last_route(journal: Journal) -> dict[str, int] | None:
     """The route that was last known to be declared."""
     for entry in reversed(journal.entries):
+        if entry.kind == "adopted":
+            return dict(entry.data["route"])
         value = entry.data.get("value") if entry.kind == "done" else None
         if isinstance(value, Mapping) and "weights" in value:
             return dict(value["weights"])
@@ -97,6 +108,18 @@ def _image(plan: Mapping[str, Any], traffic: Mapping[str, int] | None) -> str | 
     if active in (None, plan["original"]):
         return str(plan["original_image"])
     return ", ".join(plan["patch"]["images"].values())
+
+
+def is_gone(journal: Journal) -> bool:
+    """Its service was taken down, so that nothing of it has traffic any more."""
+    return journal.closed is not None and "by" in journal.closed.data
+
+
+def turning_back(journal: Journal) -> str | None:
+    """Who decided that traffic goes back, while that is not complete yet."""
+    if journal.decision is None or journal.closed:
+        return None
+    return "by itself" if journal.decision.data["kind"] == "gate" else str(journal.decision.data["actor"])
 
 
 def why(journal: Journal) -> str:
@@ -142,7 +165,7 @@ def next_command(row: Row, *, paused: bool = False) -> str | None:
     if row.outcome == "halted" and row.phase == "adopting":
         return f"put all traffic on one side, then rollout adopt {row.service} --reason TEXT"
     if row.outcome == "halted":
-        return f"rollout status {row.id}, then rollout resume {row.id} or rollout rollback {row.service}"
+        return f"rollout explain {row.id}, then rollout resume {row.id} or rollout rollback {row.service}"
     if row.outcome == "waiting_approval":
         return f"rollout approve {row.id}"
     return f"rollout resume {row.id}"

@@ -27,12 +27,14 @@ _PHASES = {
 }
 
 
-def shares(weights: Mapping[str, int]) -> str:
+def shares(weights: Mapping[Any, int]) -> str:
     return ", ".join(f"{slot} {share} %" for slot, share in sorted(weights.items()))
 
 
 def sentence(entry: Entry) -> str | None:
     """What an entry says to a person; None for what only replay needs."""
+    if entry.kind == "waiting" and entry.step == "approval":
+        return f"approval is wanted, by somebody else than who started it: rollout approve {entry.rollout}"
     teller = _TELLERS.get(entry.kind)
     told = teller(entry.step, entry.data) if teller else None
     return brief(told) if told else None

@@ -127,8 +127,7 @@ class LocalCompute:
                 return False
             home.front.raise_if_serving(slot, "deleted")
             self._begin_stop(home, home.records.all(slot))
-        self._end_stop(home, slot, spec, token, delete=True)
-        return True
+        return self._end_stop(home, slot, spec, token, delete=True)
 
     def replace(self, service: Service, slot: Slot, image: str | None, token: str) -> None:
         """Start the slot's instances anew, from another image when one is given; with that image they stay."""
@@ -199,16 +198,24 @@ class LocalCompute:
             home.records.write(replace(record, stopping=True))
         home.processes.terminate(records)
 
-    def _end_stop(self, home: Home, slot: Slot, spec: Spec, token: str, delete: bool = False) -> None:
-        """Wait without the lock, for others may have to act meanwhile; then forget what is gone."""
+    def _end_stop(self, home: Home, slot: Slot, spec: Spec, token: str, delete: bool = False) -> bool:
+        """Wait without the lock, for others may have to act meanwhile; then forget what is gone.
+
+        False where a side was to be deleted and is another one by now.
+        """
         stopping = [record for record in home.records.all(slot) if record.stopping]
         home.processes.wait_or_kill(stopping, spec.stop_timeout_s)
         with home.locked():
             for record in stopping:
                 home.forget(record)
             if delete:
-                home.remove(slot)
-            home.tokens.finish(token, delete or None)
+                delete = home.spec(slot) in (spec, None)  # somebody may have made something new of it meanwhile
+                if delete:
+                    home.remove(slot)
+                home.tokens.finish(token, delete)
+                return delete
+            home.tokens.finish(token, None)
+            return True
 
 
 def observed(home: Home) -> list[Instance]:

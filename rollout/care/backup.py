@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.care.chains import snapshot
-from rollout.care.checkpoint import stamp, sync_folder
-from rollout.care.restored import RESTORED, set_fact
+from rollout.care.checkpoint import sync_folder
+from rollout.care.replacing import put_in_place
+from rollout.care.restored import RESTORED, fact, set_fact
 from rollout.care.verify import verify_store
 from rollout.database import Database, StoreError
 from rollout.fleet_journal import FleetJournal, append_to_fleet
 from rollout.journal import canonical
 from rollout.lease import LEASE_S, Holder, is_provably_dead
 from rollout.presence import present_server
+from rollout.state_dir import share
 
 if TYPE_CHECKING:
     from rollout.wiring import Installation
+
+TAKEN = "taken_at"
+"""The fact in a backup that says when it was taken, in seconds since 1970."""
 
 
 class BadBackup(Exception):
@@ -53,15 +60,16 @@ def back_up(installation: Installation, target: Path, *, by: str, force: bool = 
     store, now = installation.store, installation.clock.now()
     if target.exists() and not force:
         raise FileExistsError(f"{target} is there already; to overwrite it: --force")
-    FleetJournal(store.db).append("backed_up", "", {"file": str(target), "by": by}, now)
     with _aside(target) as aside:
         _copy(Path(store.path), aside)
+        _declare_taken(aside, now)
         verified = _checked(aside)
         if force:
             aside.replace(target)
         else:
             _rename_to_new(aside, target)
     sync_folder(target.absolute().parent)
+    FleetJournal(store.db).append("backed_up", "", {"file": str(target), "by": by}, now)  # now that it is there
     entries = sum(head["entries"] for head in verified["heads"].values())
     return {"file": str(target), "at": now, "rollouts": len(verified["heads"]), "entries": entries}
 
@@ -75,22 +83,31 @@ def restore(installation: Installation, source: Path, *, by: str) -> Restored:
     with _aside(path) as copy:
         _copy(source, copy)
         _checked(copy)
-        rollouts, taken_at = _declare_restored(copy, source, by, now)
+        declared, rollouts, taken_at = _declare_restored(copy, source, by, now)
         unsure = _raise_if_driven(path, now)
-        aside = _put_aside(path, now) if path.exists() else None
-        try:
-            copy.replace(path)
-        except OSError:
-            if aside:
-                aside.replace(path)
-            raise
-    sync_folder(path.parent)
+        if path.exists():
+            copy.chmod(stat.S_IMODE(path.stat().st_mode))
+        share(copy)
+        aside = put_in_place(copy, path, now)
+    _raise_unless_restored(path, declared, aside)
     return Restored(aside, rollouts, taken_at, unsure)
+
+
+def _raise_unless_restored(path: Path, declared: str, aside: Path | None) -> None:
+    """A log of another store, replayed into this one, would show here."""
+    database = Database(path)
+    try:
+        if fact(database, RESTORED) != declared:
+            kept = f" The store from before is {aside}." if aside else ""
+            raise StoreError(f"what is at {path} is not the backup that was put there.{kept} Restore it once more")
+    finally:
+        database.close()
 
 
 @contextmanager
 def _aside(target: Path) -> Iterator[Path]:
     """A new file beside the target, which only its owner can read; gone afterwards, unless it was renamed."""
+    _remove_left_over(target)
     path = target.absolute().parent / f".{target.name}.{os.getpid()}.part"
     path.unlink(missing_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -99,6 +116,25 @@ def _aside(target: Path) -> Iterator[Path]:
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _remove_left_over(target: Path) -> None:
+    """What a restore or backup that was killed had begun to write."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.part(-wal|-shm|-journal)?")
+    for path in target.absolute().parent.iterdir():
+        found = name.fullmatch(path.name)
+        if found and not _lives(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
 
 
 def _rename_to_new(aside: Path, target: Path) -> None:
@@ -121,8 +157,7 @@ def _copy(source: Path, target: Path) -> None:
             written.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
         raise BadBackup(f"{source} cannot be copied: {error}. Nothing was changed") from error
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    _flush(target)
 
 
 def _checked(path: Path) -> dict[str, Any]:
@@ -159,22 +194,43 @@ def _single_file(database: Database) -> None:
     database.close()
 
 
-def _declare_restored(copy: Path, source: Path, by: str, now: float) -> tuple[int, float | None]:
+def _declare_taken(copy: Path, now: float) -> None:
+    """A backup knows itself when it was taken."""
+    database = Database(copy)
+    with database.transaction() as db:
+        set_fact(db, TAKEN, canonical(now))
+    _single_file(database)
+    _flush(copy)
+
+
+def _taken_at(database: Database) -> float | None:
+    if kept := fact(database, TAKEN):
+        return float(json.loads(kept))
+    taken = [entry.at for entry in FleetJournal(database).entries() if entry.kind == "backed_up"]
+    return taken[-1] if taken else None  # as earlier backups have it
+
+
+def _declare_restored(copy: Path, source: Path, by: str, now: float) -> tuple[str, int, float | None]:
     """Write into the copy what it will be, and forget who drove it when it was taken."""
     database = Database(copy)
-    taken = [entry.at for entry in FleetJournal(database).entries() if entry.kind == "backed_up"]
-    taken_at = taken[-1] if taken else None
+    taken_at = _taken_at(database)
+    declared = canonical({"at": now, "from": str(source), "taken_at": taken_at})
     with database.transaction() as db:
-        set_fact(db, RESTORED, canonical({"at": now, "from": str(source), "taken_at": taken_at}))
+        set_fact(db, RESTORED, declared)
+        set_fact(db, TAKEN, None)
         db.execute("UPDATE services SET holder = NULL, lease_expires_at = NULL")
         db.execute("DELETE FROM drivers")
         db.execute("DELETE FROM servers")
         append_to_fleet(db, "restored", "", {"from": str(source), "by": by, "taken_at": taken_at}, now)
         (rollouts,) = db.execute("SELECT count(*) FROM rollouts").fetchone()
     _single_file(database)
-    with copy.open("rb") as file:
+    _flush(copy)
+    return declared, int(rollouts), taken_at
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
         os.fsync(file.fileno())
-    return int(rollouts), taken_at
 
 
 def _raise_if_driven(path: Path, now: float) -> str:
@@ -211,18 +267,3 @@ def drivers_of(database: Database, now: float) -> list[str]:
         if not is_provably_dead(holder):
             found.append(f"{service} is driven by {holder}")
     return found
-
-
-def _put_aside(path: Path, now: float) -> Path:
-    """The store that is replaced, kept whole under another name, with what is in its log."""
-    aside = path.with_name(f"{path.name}.before-{stamp(now)}")
-    number = 1
-    while aside.exists():
-        aside, number = path.with_name(f"{path.name}.before-{stamp(now)}-{number}"), number + 1
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=10.0)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the last to close also removes log and index
-    path.replace(aside)
-    for suffix in ("-wal", "-shm"):  # left where somebody has it open, or it cannot be read
-        with suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
-    return aside

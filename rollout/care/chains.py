@@ -107,12 +107,16 @@ def fleet_chain(db: Reads) -> Chain:
     return _chain(FLEET, db.all(query))
 
 
-def prunings(fleet: Chain) -> dict[str, Head]:
-    """Rollouts whose entries were archived, with the heads that they had, as the fleet's chain has them on record."""
+def prunings(fleet: Chain) -> dict[str, tuple[Head, str]]:
+    """Rollouts whose entries were archived: head and digest of their rows, as the fleet's chain has them on record.
+
+    The digest is empty where an earlier release archived.
+    """
     found = {}
     for entry in fleet.entries:
         if entry.kind == "pruned":
-            found[str(entry.data.get("rollout"))] = (entry.data.get("head_seq", 0), entry.data.get("head_hash", ""))
+            head = (entry.data.get("head_seq", 0), entry.data.get("head_hash", ""))
+            found[str(entry.data.get("rollout"))] = (head, str(entry.data.get("row", "")))
     return found
 
 
@@ -132,15 +136,26 @@ def orphans(db: Reads) -> list[str]:
     return [f"{rollout}: {count} entries, but no such rollout is listed" for rollout, count in db.all(query)]
 
 
-_COLUMNS = "id, plan, plan_hash, actor, reason, opened_at, phase, closed_at, head_seq, head_hash, pruned_at"
+_KEPT = "id, service, key, plan, plan_hash, actor, reason, opened_at, phase, outcome, closed_at, head_seq, head_hash"
+_COLUMNS = f"{_KEPT}, pruned_at"
 
 
-def _rollout_chain(db: Reads, row: Mapping[str, Any], pruned: Mapping[str, Head]) -> Chain:
+def row_digest(db: Reads, rollout: str) -> str:
+    """What stands for a rollout's row once its entries are archived: nothing of it changes any more."""
+    (found,) = db.all(f"SELECT {_KEPT} FROM rollouts WHERE id = ?", rollout)  # noqa: S608 - fixed
+    return _digest(found)
+
+
+def _digest(values: Sequence[Any]) -> str:
+    return hashlib.sha256(repr(tuple(values)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _rollout_chain(db: Reads, row: Mapping[str, Any], pruned: Mapping[str, tuple[Head, str]]) -> Chain:
     name, head = str(row["id"]), (row["head_seq"], row["head_hash"])
     chain = _chain(name, db.all("SELECT * FROM journal WHERE rollout = ? ORDER BY seq", name))
     closed = row["closed_at"] is not None
     if row["pruned_at"] is not None:
-        return Chain(name, (), head, _pruned_problem(chain, head, pruned), pruned=True, closed=closed)
+        return Chain(name, (), head, _pruned_problem(chain, row, pruned), pruned=True, closed=closed)
     problem = chain.problem
     if not problem and chain.head != head:
         problem = f"{name}: the journal ends at entry {chain.head[0]}, its head says {head[0]}"
@@ -149,13 +164,16 @@ def _rollout_chain(db: Reads, row: Mapping[str, Any], pruned: Mapping[str, Head]
     return Chain(name, chain.entries, chain.head, problem or _row_problem(row, chain.entries), closed=closed)
 
 
-def _pruned_problem(chain: Chain, head: Head, pruned: Mapping[str, Head]) -> str:
+def _pruned_problem(chain: Chain, row: Mapping[str, Any], pruned: Mapping[str, tuple[Head, str]]) -> str:
     if chain.entries:
         return f"{chain.name}: it is said to be archived, but {len(chain.entries)} entries of it are here"
     if chain.name not in pruned:
         return f"{chain.name}: its entries are gone, and no archiving of them is on record"
-    if pruned[chain.name] != head:
+    head, digest = pruned[chain.name]
+    if head != (row["head_seq"], row["head_hash"]):
         return f"{chain.name}: it was archived with another head than its row has"
+    if digest and digest != _digest([row[column] for column in _KEPT.split(", ")]):
+        return f"{chain.name}: its row in the list was edited since it was archived"
     return ""
 
 
@@ -170,7 +188,8 @@ def _row_problem(row: Mapping[str, Any], entries: Sequence[Entry]) -> str:
     except (KeyError, TypeError, AttributeError) as error:
         return f"{name}: its entries say what no release of this program writes: {error!r}"
     try:
-        plan_hash = hashlib.sha256(canonical(json.loads(row["plan"])).encode()).hexdigest()
+        plan = json.loads(row["plan"])
+        plan_hash = hashlib.sha256(canonical(plan).encode()).hexdigest()
     except (ValueError, TypeError, RecursionError):
         return f"{name}: its plan cannot be read"
     said = {
@@ -182,6 +201,13 @@ def _row_problem(row: Mapping[str, Any], entries: Sequence[Entry]) -> str:
         "phase": (row["phase"], journal.phase),
         "end": (row["closed_at"], journal.closed.at if journal.closed else None),
     }
+    planned = plan.get("service") if isinstance(plan, dict) else None
+    if isinstance(planned, dict) and "name" in planned:
+        said["service"] = (row["service"], planned["name"])
+    if "key" in opened.data:
+        said["key"] = (row["key"], opened.data["key"])
+    if journal.closed and "outcome" in journal.closed.data:
+        said["outcome"] = (row["outcome"], journal.closed.data["outcome"])
     wrong = [what for what, (listed, recorded) in said.items() if listed != recorded]
     return f"{name}: its {' and '.join(wrong)} in the list is not what its journal recorded" if wrong else ""
 

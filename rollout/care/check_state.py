@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.care.findings import Finding, ok, problem, warning
+from rollout.state_dir import is_for_group
 
 if TYPE_CHECKING:
     from rollout.wiring import Installation
@@ -52,10 +54,16 @@ def _owner_and_mode(folder: Path) -> Iterator[Finding]:
             f"{folder} belongs to {_name(seen.st_uid)}, and this is {_name(os.getuid())}",
             f"run rollout as {_name(seen.st_uid)}",
         )
-    if mode & 0o022:
-        yield problem("state", f"{folder} can be written by others (mode {mode:04o})", f"chmod go-w {folder}")
-    elif mode & 0o055:
-        yield warning("state", f"{folder} can be read by others (mode {mode:04o})", f"chmod 700 {folder}")
+    shared = is_for_group(folder)
+    others = mode & (0o007 if shared else 0o077)
+    if others & 0o022:
+        fix = f"chmod {'o-w' if shared else 'go-w'} {folder}"
+        yield problem("state", f"{folder} can be written by others (mode {mode:04o})", fix)
+    elif others & 0o055:
+        fix = f"chmod {'2770' if shared else '700'} {folder}"
+        yield warning("state", f"{folder} can be read by others (mode {mode:04o})", fix)
+    elif shared:
+        yield ok("state", f"{folder} is for its group {_group(seen.st_gid)}")
     elif seen.st_uid == os.getuid():
         yield ok("state", f"{folder} is {_name(seen.st_uid)}'s alone")
 
@@ -65,6 +73,13 @@ def _name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid {uid}"
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return f"gid {gid}"
 
 
 def spool(installation: Installation) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.care.chains import Head
 from rollout.fleet_journal import FleetJournal
 from rollout.journal import GENESIS, canonical
+from rollout.state_dir import share
 
 if TYPE_CHECKING:
     from rollout.database import Database
@@ -96,7 +97,9 @@ def append_checkpoint(db: Database, path: Path, now: float) -> Path:
 @contextmanager
 def _one_writer(db: Database) -> Iterator[None]:
     """Two lines after the same one would look edited. Locked beside the store: not every mount knows locks."""
-    with Path(f"{db.path}.checkpoint-lock").open("a") as lock:
+    path = Path(f"{db.path}.checkpoint-lock")
+    with path.open("a") as lock:
+        share(path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

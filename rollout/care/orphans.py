@@ -16,6 +16,7 @@ from rollout.acts import owner_tag_of
 from rollout.card import CardUnreadable
 from rollout.journal import Entry, Journal
 from rollout.lease import this_process
+from rollout.leased import leased
 
 if TYPE_CHECKING:
     from rollout.rows import Row
@@ -86,9 +87,7 @@ def _not_safe(reading: Reading, slot: Slot) -> str:
 def reap(installation: Installation, latest: Row, service: Service, orphan: Orphan) -> bool:
     """Take the side out of the route and delete it, if it is still what it was. Raises ProviderError, LeaseHeld."""
     provider, store, clock = installation.provider(latest.plan["provider"]), installation.store, installation.clock
-    holder = this_process()
-    epoch = store.take_lease(service.name, holder, clock.now())
-    try:
+    with leased(store, service.name, this_process(), clock) as epoch:
         rows = store.rollouts(service.name, limit=1)
         if rows[0].id != latest.id or orphan_of(installation, latest, service) != orphan or orphan.slot is None:
             return False
@@ -96,8 +95,6 @@ def reap(installation: Installation, latest: Row, service: Service, orphan: Orph
         provider.traffic.detach(service, orphan.slot, f"{token}/detach")
         store.renew_lease(service.name, epoch, clock.now())
         return provider.compute.delete_if_owned(service, orphan.slot, owner_tag_of(service.name), f"{token}/delete")
-    finally:
-        store.end_lease(service.name, epoch)
 
 
 def unpin(installation: Installation, latest: Row, service: Service) -> list[Left]:
@@ -140,11 +137,8 @@ def _set_floor(
     installation: Installation, provider: Provider, latest: Row, service: Service, slot: Slot, floor: int
 ) -> bool:
     store, clock = installation.store, installation.clock
-    epoch = store.take_lease(service.name, this_process(), clock.now())
-    try:
+    with leased(store, service.name, this_process(), clock) as epoch:
         if store.rollouts(service.name, limit=1)[0].id != latest.id:
             return False
         provider.compute.set_floor(service, slot, floor, f"{latest.id}/unpin/{epoch}")
         return True
-    finally:
-        store.end_lease(service.name, epoch)

@@ -50,7 +50,10 @@ class World:
 def rejoin(
     installation: Installation, *, by: str, held: CheckpointFile | None = None, dry_run: bool = False
 ) -> Rejoined:
-    """Go through all services; what cannot be read keeps the store rollback-only. Repeatable."""
+    """Go through all services; what cannot be read keeps the store rollback-only. Repeatable.
+
+    Where no restore is on record, only the services that know more than the store does.
+    """
     told = Rejoined()
     why = is_rollback_only(installation.store.db)
     services = sorted({*installation.fleet.services, *(row.service for row in _open(installation))})
@@ -60,6 +63,8 @@ def rejoin(
         told.shown.append("the store was not restored: it is as new as the rollback cards")
         told.over = True
         return told
+    if why is None:  # a card that strayed is no reason to halt what is healthy elsewhere
+        worlds = [world for world, looks_so in zip(worlds, looks, strict=True) if looks_so]
     for world in worlds:
         _show(installation, world, told)
     if dry_run:

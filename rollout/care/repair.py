@@ -18,6 +18,7 @@ from rollout.control import clear_left_over_mark, merge_spool
 from rollout.fleet_journal import FleetJournal
 from rollout.journal import Entry, Journal, canonical
 from rollout.lease import Holder, is_provably_dead, this_process
+from rollout.leased import leased
 from rollout.store import Fenced, LeaseHeld
 from rollout.wiring import adapter
 
@@ -85,7 +86,7 @@ def _merge(bench: Bench) -> None:
         bench.told.done += [f"journal the decision in {path}" for path in waiting]
         return
     for text in merge_spool(bench.installation):
-        if "cannot be read" in text:
+        if "cannot be merged" in text:
             bench.told.left.append(f"{text}. Look where traffic is (rollout status), then remove it")
         else:
             bench.do("", text, lambda: True)
@@ -163,13 +164,10 @@ def _relaunch(bench: Bench, provider: str, service: Service) -> None:
         return
     store, clock = bench.installation.store, bench.installation.clock
     try:
-        epoch = store.take_lease(service.name, this_process(), clock.now())
+        with leased(store, service.name, this_process(), clock):
+            told = [] if store.rollouts(service.name, open_only=True) else hook(bench.installation.context, service)
     except LeaseHeld:
         return  # somebody is at it
-    try:
-        told = [] if store.rollouts(service.name, open_only=True) else hook(bench.installation.context, service)
-    finally:
-        store.end_lease(service.name, epoch)
     for text in told:
         bench.do(service.name, f"{service.name}: {text}", lambda: True)
 

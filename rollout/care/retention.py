@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.care.chains import Chain, Head, chain_problem, head_of, rollout_chains, snapshot
+from rollout.care.chains import Chain, Head, chain_problem, head_of, rollout_chains, row_digest, snapshot
 from rollout.care.checkpoint import sync_folder
 from rollout.fleet_journal import FLEET, append_to_fleet
 from rollout.journal import GENESIS, Entry, canonical
@@ -184,6 +184,7 @@ def _chain(installation: Installation, rollout: str) -> Chain:
 
 def _remove(installation: Installation, row: Row, head: Head, file: str, now: float) -> bool:
     """Rows out and the record of it in, in one transaction; False when the rollout is not as it was read."""
+    digest = row_digest(installation.store.db, row.id)
     with installation.store.db.transaction() as db:
         query = "SELECT head_seq, head_hash, closed_at, pruned_at FROM rollouts WHERE id = ?"
         if db.execute(query, (row.id,)).fetchone() != (*head, row.closed_at, None) or _is_latest(db, row):
@@ -191,7 +192,7 @@ def _remove(installation: Installation, row: Row, head: Head, file: str, now: fl
         for table in ("journal", "waits", "drivers"):
             db.execute(f"DELETE FROM {table} WHERE rollout = ?", (row.id,))  # noqa: S608 - three fixed names
         db.execute("UPDATE rollouts SET pruned_at = ? WHERE id = ?", (now, row.id))
-        said = {"rollout": row.id, "head_seq": head[0], "head_hash": head[1], "file": file}
+        said = {"rollout": row.id, "head_seq": head[0], "head_hash": head[1], "file": file, "row": digest}
         append_to_fleet(db, "pruned", row.service, said, now)
     return True
 

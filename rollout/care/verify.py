@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.care.chains import Chain, Reads, fleet_chain, orphans, rollout_chains, snapshot
 from rollout.care.checkpoint import CheckpointFile, read_checkpoints
+from rollout.care.vanished import vanished
 from rollout.fleet_journal import FLEET
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def verify_store(db: Reads, only: str | None = None, held: CheckpointFile | None
         heads[chain.name] = {"entries": chain.head[0], "head": chain.head[1]}
         left[chain.name] = chain.head[0] - max((seq for seq, _ in marked), default=0)
     if only is None:
-        broken += orphans(db) + [_missing(name, marked) for name, marked in sorted(marks.items())]
+        broken += orphans(db) + vanished(db, fleet)
+        broken += [_missing(name, marked) for name, marked in sorted(marks.items())]
     broken += held.problems if held else []
     verified = {"broken": broken, "verified": whole, "heads": heads, "pruned": pruned}
     fleets = {"entries": fleet.head[0], "head": fleet.head[1]}

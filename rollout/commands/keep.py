@@ -8,20 +8,26 @@ from typing import Annotated
 import typer
 
 from rollout.actor import this_actor
-from rollout.commands.options import Config, Image, Json, Name, Reason, Usage, find_installation
+from rollout.commands.options import Config, Json, Name, Reason, Usage, find_installation
 from rollout.render import Screen
 
 commands = typer.Typer()
 
 
 @commands.command()
-def up(service: Name, image: Image = None, config: Config = None, json_out: Json = False) -> None:
+def up(
+    service: Name,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="REF", help="What to stand up; else the fleet file's.")
+    ] = None,
+    config: Config = None,
+    json_out: Json = False,
+) -> None:
     """Stand a service up for the first time on its blue slot."""
     from rollout import bootstrap
 
     installation, screen = find_installation(config), Screen(as_json=json_out)
-    screen.say(f"{service}: standing up blue")
-    data = bootstrap.stand_up(installation, service, image, this_actor())
+    data = bootstrap.stand_up(installation, service, image, this_actor(), screen.say)
     screen.document(data, f"{service} runs {data['image']} on blue, {data['healthy']} healthy")
 
 

@@ -44,9 +44,15 @@ def status(
 
         raise typer.Exit(watch_one(installation, which, screen) if which else watch_all(installation, screen))
     if which is not None:
-        from rollout.control import find
+        from rollout.control import UnknownRollout, find
 
-        summary = live_summary(installation, find(installation, which))
+        try:
+            summary = live_summary(installation, find(installation, which))
+        except UnknownRollout:
+            if which not in installation.fleet.services:
+                raise
+            screen.document(*_never_rolled_out(installation, which))
+            return
         screen.document(summary, standing(summary))
         return
     from rollout.view.overview import nothing, overview, text_of
@@ -60,6 +66,30 @@ def status(
         journal_file = str(installation.store_path)
         listed["rollouts"] = [{**summary, "journal": journal_file} for summary in listed["rollouts"]]
     screen.document(listed, text_of(overview(listed)))
+
+
+def _never_rolled_out(installation: Installation, name: str) -> tuple[dict[str, Any], str]:
+    """A service that stands, or not yet, and has no rollout: as data and in words."""
+    from providers.base import ProviderError, Service
+    from rollout.telling import shares
+
+    settings = installation.service(name)
+    service = Service(name, dict(settings.options))
+    data: dict[str, Any] = {"service": name, "rollout": None, "traffic": None, "healthy": None}
+    try:
+        seen = installation.provider(settings.provider).traffic.observe([service])[name]
+    except (ProviderError, KeyError) as error:
+        return {
+            **data,
+            "problem": str(error),
+        }, f"{name} has no rollout, and cannot be read ({error}): rollout up {name}"
+    data["traffic"] = dict(seen.route.weights)
+    data["healthy"] = {slot: targets.healthy for slot, targets in seen.targets.items()}
+    healthy = (
+        ", ".join(f"{count} healthy on {slot}" for slot, count in data["healthy"].items() if count) or "none healthy"
+    )
+    told = f"{name}  no rollout yet: rollout plan {name}\n  traffic  {shares(data['traffic'])}; {healthy}"
+    return data, told
 
 
 @commands.command()
@@ -100,7 +130,7 @@ def journal_show(which: Which, config: Config = None, json_out: Json = False) ->
 
 
 @journal.command("export")
-def journal_export(which: Which, config: Config = None) -> None:
+def journal_export(which: Which, config: Config = None, json_out: Json = True) -> None:
     """One rollout's journal as JSON lines, hashes included, to keep elsewhere."""
     from rollout.control import find
 

@@ -48,13 +48,19 @@ class Stranded(Exception):
 
 
 def live_route(installation: Installation, row: Row) -> Mapping[str, int] | None:
-    """Where traffic is now, read through the card; None where the card is another rollout's, or nothing answers."""
+    """Where traffic is now, as `live_reading` saw it."""
+    seen = live_reading(installation, row)
+    return seen["weights"] if seen else None
+
+
+def live_reading(installation: Installation, row: Row) -> Mapping[str, Any] | None:
+    """Weights and health now, read through the card; None where the card is another rollout's, or nothing answers."""
     try:
         card = installation.cards.read(row.service)
         if card is None or card.rollout != row.id:
             return None
-        weights: Mapping[str, int] = thin_rollback(card.provider).read(card.target)["weights"]
-        return weights
+        seen: Mapping[str, Any] = thin_rollback(card.provider).read(card.target)
+        return seen
     except Exception:
         return None  # then it is told as last journalled, and said so
 
@@ -82,8 +88,20 @@ def live_summary(installation: Installation, row: Row) -> dict[str, Any]:
     """How it stands, with traffic read live through the card where that is possible."""
     from rollout.summary import stand
 
-    summary = stand(installation.store, row, installation.clock.now(), live_route(installation, row))
-    return {**summary, "journal": str(installation.store_path)}
+    seen = live_reading(installation, row)
+    summary = stand(installation.store, row, installation.clock.now(), seen["weights"] if seen else None)
+    return {**summary, "not_serving": not_serving(summary, seen), "journal": str(installation.store_path)}
+
+
+def not_serving(summary: Mapping[str, Any], seen: Mapping[str, Any] | None) -> str | None:
+    """What is wrong where a side has all traffic and no healthy host; None where it serves, or nothing can be said."""
+    active = summary["active_slot"]
+    if seen is None or active is None or seen["weights"].get(active) != 100 or seen["healthy"].get(active, 1):
+        return None
+    if seen.get("unknown", {}).get(active):
+        return None  # not judged yet
+    back = summary["way_back"] or "rollout doctor"
+    return f"{active} has all traffic and no healthy host; next: {back}"
 
 
 def server_of(installation: Installation) -> str:

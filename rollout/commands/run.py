@@ -55,6 +55,7 @@ def plan(
     """Show what a rollout would do, against the service as it is now."""
     from rollout.control import denials, make_plan
     from rollout.plan import changes_nothing, raise_if_unsafe
+    from rollout.tell.writing import write_out
 
     installation = find_installation(config)
     made = make_plan(installation, service, image)
@@ -62,7 +63,7 @@ def plan(
     changes = not changes_nothing(made)
     document = {"plan": made.to_json(), "hash": made.hash, "changes": changes}
     if out:
-        out.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+        write_out(out, json.dumps(document, indent=2, sort_keys=True) + "\n")
     Screen(as_json=json_out).document(document, plan_text(made.to_json(), made.hash, changes))
     if detailed_exitcode and changes:
         raise typer.Exit(exits.CHANGES_PENDING)
@@ -237,20 +238,36 @@ def resume(
 ) -> None:
     """Drive a rollout on from here: after a crash, or after a halt whose cause was put right."""
     from rollout import control, interventions
+    from rollout.store import StoreError
 
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
     if not wait:
         raise_if_nobody_serves(installation)
-    row = control.find(installation, which)
+    try:
+        row = control.find(installation, which)
+    except StoreError as error:
+        if not after_rollback:
+            raise
+        screen.problem(f"{error}. Traffic is back; the rest waits for the store. See: rollout doctor")
+        raise typer.Exit(exits.DONE) from error
     if after_rollback:
         screen.say("the rest: giving the patched side up (safe to interrupt; rollout resume goes on)")
+    put_back_asked = after_rollback or _is_turning_back_for_a_person(installation, row)
     interventions.resume(installation, row, this_actor())
     if not wait:
         hand_over(installation, row, screen)
     if control.clear_left_over_mark(installation, row):
         screen.say(f"{row.id}: cleared the hold mark that it had left")
     row = installation.store.rollout(row.id)
-    _follow(installation, row, screen, timeout, to_end=after_rollback, put_back_asked=after_rollback)
+    _follow(installation, row, screen, timeout, to_end=after_rollback, put_back_asked=put_back_asked)
+
+
+def _is_turning_back_for_a_person(installation: Installation, row: Row) -> bool:
+    """Then to be put back is what is wanted, and a success."""
+    from rollout.journal import Journal
+
+    decision = Journal(installation.store.entries(row.id)).decision
+    return row.closed_at is None and decision is not None and bool(decision.data.get("by_person"))
 
 
 @commands.command()
@@ -286,7 +303,9 @@ def rollback(
     ref: Ref = "",
     drill: Annotated[bool, typer.Option("--drill", help="All but the change itself.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even onto a side that is not healthy.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Also give the patched side up.")] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Also give the patched side up (--json never does).")
+    ] = True,
     config: Config = None,
     json_out: Json = False,
 ) -> None:

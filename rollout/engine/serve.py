@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from rollout.database import StoreReplaced
 from rollout.engine.local import Job
 from rollout.journal import Entry
 from rollout.lease import HEARTBEAT_S, Holder
@@ -91,13 +92,15 @@ class Server:
     def tick(self) -> None:
         """End jobs that are done, begin those that are due, and do chores. Trouble is told, never raised.
 
-        AlreadyServed is: another process took this one's place while it was stopped.
+        AlreadyServed is: another process took this one's place while it was stopped. So is StoreReplaced.
         """
         self._collect()
         try:
             self._heed_clock()
             self._note_presence()
             self._begin_what_is_due()
+        except StoreReplaced:
+            raise  # by a restore: whoever starts this process again has the new one
         except StoreError as error:
             self._store_failed = True
             self.watchers.store_trouble(error)

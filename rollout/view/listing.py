@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rollout.care.restored import is_rollback_only
 from rollout.holds import Holds
 from rollout.presence import Server, present_server
 from rollout.rows import Hold, Row
@@ -31,6 +32,7 @@ def list_all(store: Store, now: float, routes: Routes = lambda rows: {}) -> dict
         "rollouts": found,
         "holds": [_hold(hold) for hold in Holds(store.db).all(now)],
         "served_by": _server(server) if server else None,
+        "rollback_only": is_rollback_only(store.db),
     }
 
 

@@ -25,7 +25,7 @@ class Block:
 
 def nothing() -> dict[str, Any]:
     """What the listing says where there is no store yet."""
-    return {"rollouts": [], "holds": [], "served_by": None}
+    return {"rollouts": [], "holds": [], "served_by": None, "rollback_only": None}
 
 
 def unattended(listed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -106,6 +106,8 @@ def _driving(listed: Mapping[str, Any]) -> list[str]:
     for summary in unattended(listed) if listed["rollouts"] else ():
         watched = "watches" if summary["outcome"] == "promoted" else "drives"
         lines += [f"nobody {watched} {summary['id']}:", f"  rollout serve, or rollout resume {summary['id']}"]
+    if listed.get("rollback_only"):
+        lines.append(str(listed["rollback_only"]))
     return lines or (["no rollout serve is running"] if listed["rollouts"] else [])
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.care.backup import BadBackup, StillDriven, back_up, restore
-from rollout.care.restored import is_rollback_only
+from rollout.care.backup import TAKEN, BadBackup, StillDriven, back_up, restore
+from rollout.care.restored import fact, is_rollback_only
 from rollout.care.verify import verify
 from rollout.fleet_journal import FleetJournal
 from rollout.lease import Holder, this_process
@@ -46,8 +46,9 @@ def test_a_backup_is_one_whole_private_file(installation: Installation, backup: 
     assert made["rollouts"] == 1 and made["entries"] == row.head_seq
     copied = Store(backup)
     assert copied.entries(row.id) == installation.store.entries(row.id)
-    assert FleetJournal(copied.db).entries()[-1].kind == "backed_up", "it knows itself when it was taken"
+    assert fact(copied.db, TAKEN) == str(installation.clock.now()), "it knows itself when it was taken"
     copied.close()
+    assert kinds(installation) == ["backed_up"]
 
 
 def test_a_backup_never_overwrites_unless_told(installation: Installation, backup: Path) -> None:
@@ -104,7 +105,7 @@ def test_a_restore_keeps_the_present_store_aside(installation: Installation, bac
     assert done.aside and Store(done.aside).rollout(row.id).head_seq == later
     now = again(installation)
     assert now.store.rollout(row.id).head_seq == 1
-    assert kinds(now) == ["backed_up", "restored"]
+    assert done.taken_at is not None and kinds(now) == ["restored"] and fact(now.store.db, TAKEN) is None
     told = is_rollback_only(now.store.db)
     assert told and "rollout repair --restored" in told and str(backup) in told
     assert verify(now, None)["broken"] == []

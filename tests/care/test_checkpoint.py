@@ -230,3 +230,12 @@ def test_any_one_change_is_found_against_a_checkpoint(
     finally:
         with closing(sqlite3.connect(before)) as copy, closing(sqlite3.connect(installation.store_path)) as db:
             copy.backup(db)
+
+
+def test_the_lock_is_the_groups_in_a_folder_of_a_group(installation: Installation, tmp_path: Path) -> None:
+    """After one person's checkpoint nobody else of the group can write one."""
+    begin(installation)
+    installation.state_dir.chmod(0o2770)
+    write_checkpoint(installation, tmp_path / "out")
+    lock = Path(f"{installation.store_path}.checkpoint-lock")
+    assert lock.stat().st_mode & 0o777 == 0o660

@@ -88,6 +88,16 @@ def test_the_state_folders_mode(installation: Installation) -> None:
     assert "chmod 700" in found(installation, "state", "warning")[0].fix
 
 
+def test_a_groups_state_folder_is_no_problem(installation: Installation) -> None:
+    """The very folder that the guide has a team make is called a fault, and its remedy locks the team out."""
+    installation.state_dir.chmod(0o2770)
+    assert "is for its group" in found(installation, "state", "ok")[0].text
+    installation.state_dir.chmod(0o2775)
+    assert "chmod 2770" in found(installation, "state", "warning")[0].fix
+    installation.state_dir.chmod(0o2772)
+    assert "chmod o-w" in found(installation, "state", "problem")[0].fix
+
+
 def test_a_disk_that_is_nearly_full(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rollouts stop one night, and nobody was told a week before."""
     real = os.statvfs(installation.state_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,20 @@ def test_a_store_that_was_copied_back_by_hand_is_repaired_too(installation: Inst
     assert looks_restored(made, "shop") is None
     card = made.cards.read("shop")
     assert isinstance(card, Card) and epoch(made) > card.epoch
+
+
+def test_a_stray_card_halts_nothing_else(installation: Installation) -> None:
+    """One file in the state folder stops every healthy rollout of the fleet."""
+    row = warm(installation)
+    text = installation.fleet_file.read_text()
+    _, _, shop = text.partition("  shop:\n")
+    installation.fleet_file.write_text(f"{text}  other:\n{shop}")
+    card = installation.cards.read("shop")
+    assert card
+    installation.cards.write(replace(card, service="other", rollout="other-1"))
+    made, before = again(installation), epoch(installation)
+    assert looks_restored(made, "other") and looks_restored(made, "shop") is None
+    told = rejoin(made, by="me")
+    assert told.over and not any("shop" in text for text in told.done)
+    assert Journal(made.store.entries(row.id)).halt is None and epoch(made) == before
+    assert looks_restored(made, "other") is None

@@ -71,7 +71,7 @@ def test_a_spooled_decision_is_journalled(installation: Installation) -> None:
     assert len(rehearsed.done) == 2 and len(list(folder.iterdir())) == 2
     told = mend(installation)
     assert any("merged the rollback that oncall decided" in text for text in told.done)
-    assert any("shop-2.json cannot be read" in text for text in told.left)
+    assert any("shop-2.json cannot be merged" in text for text in told.left)
     decision = Journal(installation.store.entries(row.id)).decision
     assert decision and decision.data["reason"] == "odd"
     assert FleetJournal(installation.store.db).entries()[-1].kind == "repaired"

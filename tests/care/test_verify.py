@@ -11,9 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rollout.care.checkpoint import FILE, write_checkpoint
+from rollout.care.retention import prune
 from rollout.care.verify import verify, verify_text
 from rollout.fleet_journal import FleetJournal
+from rollout.holds import Holds
 from rollout.journal import canonical
+from rollout.rows import Hold
 from rollout.wiring import Installation
 from tests.care.scene import again, begin, closed, rechain, sql
 
@@ -59,6 +62,8 @@ def test_a_journal_cut_at_its_end_is_found(installation: Installation) -> None:
         ("UPDATE rollouts SET plan = replace(plan, 'base-2', 'base-9')", "its plan in the list"),
         ("UPDATE rollouts SET plan = 'x'", "its plan cannot be read"),
         ("UPDATE rollouts SET actor = 'nobody', reason = 'x'", "its actor and reason in the list"),
+        ("UPDATE rollouts SET outcome = 'aborted'", "its outcome in the list"),
+        ("UPDATE rollouts SET service = 'other'", "its service in the list"),
         ("UPDATE rollouts SET phase = 'warm'", "its phase in the list"),
         ("UPDATE rollouts SET closed_at = NULL", "its end in the list"),
         ("UPDATE rollouts SET head_hash = 'f'", "not the one that its head names"),
@@ -200,3 +205,67 @@ def test_nothing_that_is_written_breaks_the_verification(
         rechain(installation, row.id)
     found = broken(installation)
     assert found or forge
+
+
+def test_an_edited_key_is_found(installation: Installation) -> None:
+    """Who repeats a request gets another rollout than the one that it opened."""
+    from rollout import control
+
+    control.start(installation, "shop", image=None, saved=None, key="deploy-7", actor="me", reason="because")
+    assert broken(installation) == []
+    sql(installation, "UPDATE rollouts SET key = 'deploy-8'")
+    assert "its key in the list" in broken(installation)[0]
+
+
+@pytest.mark.parametrize("column", ["actor", "reason", "outcome", "service"])
+def test_the_row_of_an_archived_rollout_is_protected(installation: Installation, elsewhere: Path, column: str) -> None:
+    """Once the entries are archived, anybody may rewrite who did what and how it ended."""
+    row = closed(installation)
+    closed(installation, "base-1")
+    installation.clock.sleep(1000)
+    assert [each.rollout for each in prune(installation, 1.0, elsewhere).pruned] == [row.id]
+    assert broken(installation) == []
+    sql(installation, f"UPDATE rollouts SET {column} = 'x' WHERE id = ?", row.id)  # noqa: S608 - fixed names
+    assert "its row in the list was edited since it was archived" in broken(installation)[0]
+
+
+def test_a_denial_that_vanished_is_told(installation: Installation) -> None:
+    """A bad image is allowed again, and nobody knows by whom."""
+    said = {"by": "me", "reason": "broke"}
+    for image in ("a", "b"):
+        installation.store.deny("shop", image, "broke", "", 1.0, said)
+    installation.store.lift_denial("shop", "a", said, 2.0)
+    assert broken(installation) == []
+    sql(installation, "DELETE FROM denials")
+    (told,) = broken(installation)
+    assert told.startswith("shop: b was denied") and "no record says that it was lifted" in told
+
+
+def test_a_rollouts_denial_that_vanished_is_told(installation: Installation) -> None:
+    """The image that failed its checks last night is installed again tonight."""
+    row, store = begin(installation), installation.store
+    at = installation.clock.now()
+    store.append(row.id, 0, "intended", "back:deny", {"args": {"images": ["bad"]}}, at)
+    store.deny("shop", "bad", "failed", row.id, at)
+    store.append(row.id, 0, "done", "back:deny", {"value": {"denied": ["bad"]}}, at)
+    assert broken(installation) == []
+    sql(installation, "DELETE FROM denials")
+    assert "shop: bad was denied" in broken(installation)[0]
+    store.lift_denial("shop", "bad", {"by": "me"}, at + 1)
+    assert broken(installation) == []
+
+
+def test_a_hold_that_is_not_as_recorded_is_told(installation: Installation) -> None:
+    """A freeze is taken away, or put on in somebody's name."""
+    holds = Holds(installation.store.db)
+    holds.put(Hold("shop", "me", "freeze", "", 1.0, None))
+    assert broken(installation) == []
+    sql(installation, "UPDATE holds SET actor = 'you'")
+    assert "held by another" in broken(installation)[0]
+    sql(installation, "DELETE FROM holds")
+    assert "no record says that it was released" in broken(installation)[0]
+    holds.put(Hold("shop", "me", "freeze", "", 2.0, 3.0))
+    sql(installation, "DELETE FROM holds")
+    assert broken(installation) == [], "it ended by itself"
+    sql(installation, "INSERT INTO holds VALUES ('other', 'you', '', '', 1.0, NULL)")
+    assert "other: it is held, and no record says so" in broken(installation)[0]

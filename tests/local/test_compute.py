@@ -11,12 +11,14 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from providers.base import HoldMark, Invalid, NotFound, Service, Transient, plain
 from providers.local import adapter, rollback
+from providers.local.processes import Processes
 from tests.local.instance_kit import SERVING, Fleet, open_fleet, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -293,3 +295,24 @@ def test_a_services_name_is_no_path(fleet: Fleet, name: str) -> None:
     """Otherwise a name in a file decides where we write and delete."""
     with pytest.raises((Invalid, NotFound)):
         adapter.tear_down(fleet.context, Service(name))
+
+
+def test_a_side_that_was_made_anew_meanwhile_is_not_removed(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion that waited for slow instances removes the side on which the next rollout has begun."""
+    service = _serving(fleet)
+    compute = fleet.provider.compute
+    image = compute.describe(service)["blue"].image or ""
+    compute.mirror(service, "blue", "green", image, "us/shop/1", "first")
+    real = Processes.wait_or_kill
+
+    def made_anew(self: Processes, *arguments: Any) -> None:
+        real(self, *arguments)
+        monkeypatch.setattr(Processes, "wait_or_kill", real)
+        compute.mirror(service, "blue", "green", image, "us/shop/1", "second")
+        compute.set_floor(service, "green", 1, "third")
+
+    monkeypatch.setattr(Processes, "wait_or_kill", made_anew)
+    assert not compute.delete_if_owned(service, "green", "us/shop/1", "delete")
+    assert compute.describe(service)["green"].capacity == 1
+    assert not compute.delete_if_owned(service, "green", "us/shop/1", "delete"), "repeated, it does nothing"
+    assert compute.delete_if_owned(service, "green", "us/shop/1", "delete once more")
