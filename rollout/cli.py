@@ -130,11 +130,12 @@ def _refused() -> tuple[type[Exception], ...]:
     from rollout.plan import UnsafePlan
     from rollout.starter import CannotBegin
     from rollout.state_dir import StateUnreadable
+    from rollout.tell.writing import CannotWrite
     from rollout.times import BadTime
     from rollout.wiring import UnknownService
 
     words = (Usage, CannotBegin, RefMissing, BadTime, UnknownService, UnknownRollout)
-    return (*words, NotApprovable, NotPossible, StateUnreadable, UnsafePlan)
+    return (*words, CannotWrite, NotApprovable, NotPossible, StateUnreadable, UnsafePlan)
 
 
 def _busy_advice(error: Any) -> str:

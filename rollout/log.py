@@ -34,8 +34,9 @@ def fleet_log(folder: Path, clock: Clock) -> Callable[[str, Job], None]:
 
     def note(service: str, job: Job) -> None:
         told = log.bind(service=service, rollout=job.rollout, epoch=job.epoch, seconds=round(job.seconds, 3))
-        if job.error is not None:
-            told.error("job_failed", kind=type(job.error).__name__, exc_info=job.error)
+        error = job.error or (job.advanced.error if job.advanced else None)
+        if error is not None:
+            told.error("job_failed", kind=type(error).__name__, exc_info=error)
         elif job.advanced is not None:
             due_at = job.advanced.due_at
             told.info("job_ended", due_in_s=None if due_at is None else round(due_at - clock.now(), 3))

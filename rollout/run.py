@@ -7,6 +7,7 @@ waited for by raising NotYet. Nothing is held in memory while a rollout waits.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -23,11 +24,15 @@ from rollout.observer import Fact, Sights
 from rollout.phases import PHASES, may_follow
 from rollout.plan import Plan, capacity_needed
 from rollout.rows import Wait
+from rollout.store import StoreError
 from rollout.telling import shares
 
 ATTEMPTS = 3  # within one job; after that the job is due again
 RETRY_S = 5.0
 BETWEEN_STEPS = "between steps"
+UNEXPECTED = "unexpected"
+"""The step of trouble that is no answer of the platform: a disk, an adapter, a fault of ours. A good read of the route
+says nothing of it; only a job that did not meet it ends it."""
 
 
 class Run:
@@ -40,6 +45,7 @@ class Run:
         self.provider, self.clock, self.service = means.provider, means.clock, plan.service
         self._sights = sights  # read in this tick for all rollouts; good for the wait that was due, no further
         self._visited: set[str] = set()
+        self._stuck = False  # this job met trouble
 
     @property
     def way(self) -> Literal["out", "back", "adopt"]:
@@ -133,17 +139,25 @@ class Run:
             reraise=True,
         )
         try:
-            value = attempts(self._attempt, act)
+            value = plain(attempts(self._attempt, act))
         except (Transient, Conflict) as error:
-            reason = f"{act.step}: {type(error).__name__}: {error}"
-            stuck_s = self.trouble_s(act.step, reason)
-            if stuck_s > self.deadline_s():
-                raise self._fail("failed", act.step, f"{reason}; given up after {stuck_s:.0f} s") from error
-            raise NotYet(reason, self.clock.now() + RETRY_S) from error
+            raise self._later(act.step, error) from error
         except ProviderError as error:
             raise self._fail("failed", act.step, f"{act.step}: {type(error).__name__}: {error}") from error
-        self.note("done", act.step, {"value": plain(value)})
-        return plain(value)
+        except (StoreError, sqlite3.Error, StoryChanged):
+            raise
+        except Exception as error:  # it may have taken effect, as after a time-out
+            raise self._later(act.step, error) from error
+        self.note("done", act.step, {"value": value})
+        return value
+
+    def _later(self, step: str, error: Exception) -> NotYet | TurnBack:
+        """An act that may come true later is tried again, until the phase's deadline has passed."""
+        reason = f"{step}: {type(error).__name__}: {error}"
+        stuck_s = self.trouble_s(step, reason)
+        if stuck_s > self.deadline_s():
+            return self._fail("failed", step, f"{reason}; given up after {stuck_s:.0f} s")
+        return NotYet(reason, self.clock.now() + RETRY_S)
 
     def _attempt(self, act: Act) -> Any:
         if act.kind == "read":
@@ -185,6 +199,11 @@ class Run:
         if self.journal.trouble and self.journal.trouble.step == BETWEEN_STEPS:
             self.note("recovered", BETWEEN_STEPS, {})
 
+    def recover_from_unexpected(self) -> None:
+        """A whole job met nothing unexpected."""
+        if self.journal.trouble and self.journal.trouble.step == UNEXPECTED and not self._stuck:
+            self.note("recovered", UNEXPECTED, {})
+
     def heed(self, mark: HoldMark | None) -> None:
         if mark is not None and self.way == "out":
             raise TurnBack(f"hold mark of {mark.by}: {mark.reason or 'emergency rollback'}", {"mark": plain(mark)})
@@ -196,6 +215,7 @@ class Run:
 
     def trouble_s(self, step: str, reason: str) -> float:
         """Seconds since this trouble began; its beginning is journalled, for another job may meet its end."""
+        self._stuck = True
         if self.journal.trouble is None:
             self.note("troubled", step, {"reason": reason})
         began = self.journal.trouble

@@ -172,5 +172,5 @@ def count(value: float) -> str:
     """A count or a rate in at most seven characters, up to a million millions."""
     for limit, unit, sign in ((1e13, 1e9, "G"), (1e10, 1e6, "M"), (1e7, 1e3, "k")):
         if value >= limit / 10:
-            return f"{value / unit:.1f}{sign}" if value / unit < 1e5 else f"{value / unit:.0f}{sign}"
+            return f"{value / unit:.1f}{sign}" if value / unit < 99_999 else f"{value / unit:.0f}{sign}"
     return f"{value:.0f}" if isinstance(value, int) or value >= 100 else f"{value:.1f}"

@@ -79,17 +79,13 @@ def _never_rolled_out(installation: Installation, name: str) -> tuple[dict[str, 
     try:
         seen = installation.provider(settings.provider).traffic.observe([service])[name]
     except (ProviderError, KeyError) as error:
-        return {
-            **data,
-            "problem": str(error),
-        }, f"{name} has no rollout, and cannot be read ({error}): rollout up {name}"
+        told = f"{name} has no rollout, and cannot be read ({error}). To stand it up: rollout up {name} --image REF"
+        return {**data, "problem": str(error)}, told
     data["traffic"] = dict(seen.route.weights)
     data["healthy"] = {slot: targets.healthy for slot, targets in seen.targets.items()}
-    healthy = (
-        ", ".join(f"{count} healthy on {slot}" for slot, count in data["healthy"].items() if count) or "none healthy"
-    )
-    told = f"{name}  no rollout yet: rollout plan {name}\n  traffic  {shares(data['traffic'])}; {healthy}"
-    return data, told
+    healthy = ", ".join(f"{count} healthy on {slot}" for slot, count in data["healthy"].items() if count)
+    where = f"{shares(data['traffic'])}; {healthy or 'no host is healthy'}"
+    return data, f"{name}  no rollout yet: rollout plan {name}\n  traffic  {where}"
 
 
 @commands.command()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from providers.base import ProviderError, plain
 from rollout.bluegreen import roll_back, roll_out, take_as_is
@@ -16,8 +17,8 @@ from rollout.means import Means
 from rollout.observer import Sights
 from rollout.phases import PROMOTED
 from rollout.plan import STORY, Plan
-from rollout.run import BETWEEN_STEPS, RETRY_S, Run
-from rollout.store import Fenced
+from rollout.run import BETWEEN_STEPS, RETRY_S, UNEXPECTED, Run
+from rollout.store import Fenced, StoreError
 
 
 class UnknownStory(Exception):
@@ -26,10 +27,14 @@ class UnknownStory(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """How a job ended. `due_at` None: nothing will happen until a person says so, or the rollout is closed."""
+    """How a job ended. `due_at` None: nothing will happen until a person says so, or the rollout is closed.
+
+    `error` is what nobody expected to go wrong: the journal has it in words, the log wants its traceback.
+    """
 
     why: str
     due_at: float | None
+    error: Exception | None = None
 
 
 def advance(
@@ -62,9 +67,20 @@ def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Adva
     plan = Plan.from_json(means.store.rollout(rollout).plan)
     journal = Journal(means.store.entries(rollout))
     run = Run(rollout, plan, journal, means, epoch, sights)
-    if journal.closed:
+    try:
+        return _go_on(run)
+    except (StoreError, sqlite3.Error):
+        raise  # what cannot be journalled is not the rollout's trouble
+    except ProviderError as error:
+        return _try_again(run, error)
+    except Exception as error:  # a fault of an adapter, a check or ours: traffic must not stay half-way for it
+        return replace(_try_again(run, error, UNEXPECTED), error=error)
+
+
+def _go_on(run: Run) -> Advanced:
+    if run.journal.closed:
         return Advanced("closed", None)
-    if journal.halt:
+    if run.journal.halt:
         return _stay_halted(run)
     behind = _why_behind(run) if run.way == "out" else None
     if behind:
@@ -73,13 +89,12 @@ def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Adva
     try:
         story(run)
     except NotYet as wait:
-        return Advanced(wait.why, wait.due_at)
+        run.recover_from_unexpected()
+        return Advanced(wait.why, wait.due_at, _unexpected(wait))
     except TurnBack as turn:
-        return _turn_back(run, turn)
+        return replace(_turn_back(run, turn), error=_unexpected(turn))
     except Halt as halt:
         return _halt(run, halt.reason, halt.evidence)
-    except ProviderError as error:
-        return _try_again(run, error)
     except StoryChanged as changed:
         return _halt(run, str(changed), {})
     return Advanced("closed", None)
@@ -90,13 +105,25 @@ def _why_behind(run: Run) -> str | None:
     return is_rollback_only(run.means.store.db) or looks_restored(run.means, run.service.name)
 
 
-def _try_again(run: Run, error: ProviderError) -> Advanced:
-    """A read between two steps failed: the job is due again, until the phase's deadline has passed."""
+def _unexpected(why: BaseException) -> Exception | None:
+    """What a step met that was no answer of the platform."""
+    cause = why.__cause__
+    return cause if isinstance(cause, Exception) and not isinstance(cause, ProviderError) else None
+
+
+def _try_again(run: Run, error: Exception, step: str = BETWEEN_STEPS) -> Advanced:
+    """Something between two steps failed: the job is due again, until the phase's deadline has passed."""
     reason = f"{type(error).__name__}: {error}"
-    stuck_s = run.trouble_s(BETWEEN_STEPS, reason)
-    if stuck_s > run.deadline_s():
-        return _turn_back(run, TurnBack(f"{reason}; nothing could be done for {stuck_s:.0f} s"))
-    return Advanced(reason, run.clock.now() + RETRY_S)
+    stuck_s = run.trouble_s(step, reason)
+    if stuck_s <= run.deadline_s():
+        return Advanced(reason, run.clock.now() + RETRY_S)
+    turn = TurnBack(f"{reason}; nothing could be done for {stuck_s:.0f} s")
+    try:
+        return _turn_back(run, turn)
+    except (StoreError, sqlite3.Error):
+        raise
+    except Exception as fault:  # it cannot be told whether the original can serve
+        return _halt(run, f"{turn.reason}; nor could it be decided to go back: {type(fault).__name__}: {fault}", {})
 
 
 def _stay_halted(run: Run) -> Advanced:
@@ -108,8 +135,12 @@ def _stay_halted(run: Run) -> Advanced:
         run.heed(run.provider.traffic.route(run.service).mark)
     except TurnBack as turn:
         return _turn_back(run, turn)
+    except (StoreError, sqlite3.Error):
+        raise
     except ProviderError:
         return halted
+    except Exception as error:
+        return replace(halted, error=error)
     return halted
 
 

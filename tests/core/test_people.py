@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rollout import control, interventions
+from rollout.commands.options import not_serving
 from rollout.holds import Busy, Holds
+from rollout.journal import Journal
+from rollout.render import standing
 from rollout.rows import Hold
-from rollout.summary import is_way_back_open, needs_a_driver, summarise
+from rollout.summary import is_way_back_open, last_route, needs_a_driver, summarise
 from rollout.wiring import Installation
 from tests.core.scene import SHOP, World
 from tests.core.test_control import drive, start
@@ -70,8 +74,6 @@ def test_what_was_adopted_offers_no_way_back(installation: Installation) -> None
     journal_entries = installation.store.entries(row.id)
     summary = summarise(installation.store.rollout(row.id), journal_entries, now=installation.clock.now())
     assert summary["way_back"] is None
-    from rollout.journal import Journal
-
     assert not is_way_back_open(row, Journal(journal_entries), installation.clock.now())
 
 
@@ -133,3 +135,58 @@ def test_the_emergency_path_leaves_whole_files_only(installation: Installation) 
     folder.mkdir(parents=True)
     (folder / ".shop-1").write_text('{"rollout": ')
     assert control.merge_spool(installation) == []
+
+
+# What status says of it
+
+
+def summary_of(made: Installation, rollout: str) -> dict[str, Any]:
+    """As `status` has it, without a live reading."""
+    return summarise(made.store.rollout(rollout), made.store.entries(rollout), now=made.clock.now())
+
+
+def test_a_way_back_that_is_under_way_is_told_as_one(installation: Installation) -> None:
+    """`running (shifting)` is read as: the patch goes on."""
+    rollout = shifting(installation)
+    assert summary_of(installation, rollout)["turning_back"] is None
+    control.turn_back(installation, installation.store.rollout(rollout), "rollback", reason="slow", actor="oncall")
+    found = summary_of(installation, rollout)
+    assert found["turning_back"] == "oncall"
+    assert standing(found).startswith(f"{rollout}  turning back, as oncall asked (shifting)")
+    drive(installation, rollout)
+    assert summary_of(installation, rollout)["turning_back"] is None
+
+
+def test_what_was_taken_down_has_no_way_back_and_no_traffic(installation: Installation) -> None:
+    """Status offers a rollback to processes that are gone."""
+    rollout = warm(installation)
+    assert summary_of(installation, rollout)["way_back"]
+    interventions.close(installation, installation.store.rollout(rollout), "ops", "the service was taken down")
+    found = summary_of(installation, rollout)
+    assert (found["way_back"], found["traffic"], found["outcome"]) == (None, None, "promoted")
+
+
+def test_what_was_adopted_is_told_with_the_route_that_was_adopted(installation: Installation) -> None:
+    """History says half of the traffic where a person had put all of it."""
+    rollout = warm(installation)
+    interventions.adopt(installation, installation.store.rollout(rollout), "ops", "right as it is")
+    assert last_route(Journal(installation.store.entries(rollout))) == {"blue": 0, "green": 100}
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"weights": {"blue": 0, "green": 100}, "healthy": {"green": 0}, "unknown": {}}, True),
+        ({"weights": {"blue": 0, "green": 100}, "healthy": {"green": 1}, "unknown": {}}, False),
+        ({"weights": {"blue": 0, "green": 100}, "healthy": {"green": 0}, "unknown": {"green": 1}}, False),
+        ({"weights": {"blue": 50, "green": 50}, "healthy": {"blue": 1, "green": 0}, "unknown": {}}, False),
+        (None, False),
+    ],
+)
+def test_a_side_that_has_all_traffic_and_no_host_is_told(seen: dict[str, Any] | None, told: bool) -> None:
+    """Everything is down, and status says: promoted."""
+    summary = {"active_slot": "green", "way_back": "rollout rollback shop"}
+    found = not_serving(summary, seen)
+    assert (found is not None) == told
+    if found:
+        assert "green has all traffic and no healthy host; next: rollout rollback shop" in found

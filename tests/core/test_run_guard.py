@@ -54,7 +54,7 @@ def test_a_strangers_edit_halts_and_says_what_was_found(world: World) -> None:
     run, do = world.past_capture(), Doing()
     world.mirror_stands()
     world.edit(30)
-    with pytest.raises(Halt, match=r"someone else changed the route: found .*'green': 30.*declared") as halt:
+    with pytest.raises(Halt, match=r"someone else changed the route: found .*green 30 %.*declared") as halt:
         run.once(create(do))
     assert halt.value.evidence["route"]["weights"] == {"blue": 70, "green": 30}
     assert do.calls == []

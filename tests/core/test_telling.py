@@ -347,7 +347,7 @@ def test_the_latest_ledger_is_found() -> None:
     [
         ("running", False, "rollout resume shop-1"),
         ("waiting_approval", False, "rollout approve shop-1"),
-        ("halted", False, "rollout status shop-1, then rollout resume shop-1 or rollout rollback shop"),
+        ("halted", False, "rollout explain shop-1, then rollout resume shop-1 or rollout rollback shop"),
         ("promoted", False, None),
         ("promoted", True, None),
         ("rolled_back", False, "rollout resume shop-1"),

@@ -222,7 +222,9 @@ class World:
         if self.jobs > JOBS or self.steady.now() - self.began_at > HOURS:
             raise Violation("ends_within_a_bound", "Every run ends.", f"{self.jobs} jobs, still {self.journal.phase}")
         try:
-            advance(self.rollout, means_of(self, process), process.holder)
+            error = advance(self.rollout, means_of(self, process), process.holder).error
+            if error is not None and not isinstance(error, OSError):
+                raise error
         except Crash as crash:
             self.tell("process", f"{process.name} crashed {crash}")
             if process is self.process:
