@@ -119,7 +119,7 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         ),
         (LeftAtOnce, exits.INTERRUPTED, nothing),
         (ProviderError, exits.USAGE, lambda error: "; nothing was changed"),
-        (StoreError, exits.INTERNAL, lambda error: ". rollout rollback works without it; see: rollout doctor"),
+        (StoreError, exits.INTERNAL, lambda error: ". rollout rollback works without the store; see: rollout doctor"),
     ]
 
 

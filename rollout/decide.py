@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from providers.base import Provider, ProviderError, TargetHealth, Weights, plain
+from providers.base import Provider, TargetHealth, Weights, plain
 from rollout.journal import Journal
 from rollout.phases import can_turn_back
 from rollout.plan import Plan, capacity_needed
@@ -43,7 +43,7 @@ def original_can_serve(plan: Plan, journal: Journal, provider: Provider) -> Read
         if captured is None or route.share(plan.original) == 100:
             return Readiness(True, f"all traffic is on {plan.original}", weights)
         reading = provider.traffic.observe([plan.service])[plan.service.name]
-    except (ProviderError, KeyError) as error:
+    except Exception as error:  # whatever is wrong with the adapter, what was seen before it still counts
         return _if_seen_healthy(plan, captured, f"the balancer cannot be read ({error})", None)
     original, replacement = (_side(reading.targets[slot]) for slot in (plan.original, plan.replacement))
     # Hosts that the original is still launching are no reason to stay: what it had when it served alone is enough.

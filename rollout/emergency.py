@@ -189,8 +189,9 @@ def _closed(card: Card, *, adopted: bool = False) -> Refusal:
         if adopted or card.closed == "adopted"
         else f"{card.original} was kept warm until its window ended"
     )
+    stays = "Traffic stays where it is" if card.closed == "adopted" else f"Traffic stays on {card.replacement}"
     return Refusal(
-        f"the way back of {card.rollout} closed: {why}. Traffic stays where it is: rollout status {card.service}. "
+        f"the way back of {card.rollout} closed: {why}. {stays}. "
         f"To go back now: rollout start {card.service} --image <earlier image>"
     )
 

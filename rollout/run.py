@@ -129,7 +129,7 @@ class Run:
         record = self.recall(act.step)
         if record:
             return record.data["value"]
-        if self.way == "out" and not self.did(act.step) and not vigil.is_tending(act.step):
+        if self.way == "out" and not vigil.is_tending(act.step) and not self._may_be_under_way(act):
             vigil.stand_still_if_told(self)
         attempts = Retrying(
             retry=retry_if_exception_type((Transient, Conflict)),
@@ -150,6 +150,22 @@ class Run:
             raise self._later(act.step, error) from error
         self.note("done", act.step, {"value": value})
         return value
+
+    def _may_be_under_way(self, act: Act) -> bool:
+        """What was meant a moment ago is seen to its end even by one who is told to stand still. What had its time,
+        and is not there, did not take effect, or will come true by itself."""
+        before = self.journal.open_intent(act.step)
+        if before is None or vigil.told_to_stand_still(self) is None:
+            return before is not None
+        if self.clock.now() < before.at + self.provider.write_timeout_s:
+            return True
+        if act.kind == "create":
+            return False
+        route = self.guard()
+        try:
+            return act.is_done(route, plain(act.args()))
+        except ProviderError:
+            return False
 
     def _later(self, step: str, error: Exception) -> NotYet | TurnBack:
         """An act that may come true later is tried again, until the phase's deadline has passed."""

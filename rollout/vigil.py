@@ -28,6 +28,15 @@ LOOK_S = 30.0
 AGAIN_S = 3600.0
 """After a try to put the way back right that was in vain."""
 
+QUIET_S = 300.0
+"""So long everything has to pass before what was told is taken back: one that flaps is not well in between."""
+
+WARN_AGAIN_S = 1800.0
+"""The same trouble is told again no sooner: people who are woken twenty times an hour turn the telling off."""
+
+NOTE_AGAIN_S = 7200.0
+"""A check that begins to fail is journalled again no sooner."""
+
 WINDOW_S = 300.0
 """Checks that compare two readings see between one and two of these."""
 
@@ -139,16 +148,23 @@ def _in_vain(tended: Sequence[Entry]) -> str:
     return ""
 
 
+def told_to_stand_still(run: Run) -> dict[str, str] | None:
+    """Whose word it is: the rollout was paused, or its service is held."""
+    said = run.journal.paused
+    if said is not None:
+        return {"step": f"paused:{said.seq}", "how": "paused", "by": said.data["by"], "reason": said.data["reason"]}
+    hold = run.means.store.hold(run.service.name, run.clock.now())
+    return {"step": "held", "how": "held", "by": hold.actor, "reason": hold.reason} if hold else None
+
+
 def stand_still_if_told(run: Run) -> None:
     """A paused rollout, and one whose service is held, takes no further step; what has traffic is watched."""
-    said = run.journal.paused
-    hold = run.means.store.hold(run.service.name, run.clock.now())
-    if said is None and hold is None:
+    word = told_to_stand_still(run)
+    if word is None:
         return
-    by, reason = (said.data["by"], said.data["reason"]) if said else (hold.actor, hold.reason) if hold else ("", "")
-    seen = f"{'paused' if said else 'held'} by {by}: {reason}"
-    told = {"for": "a person", "by": by, "reason": reason, "seen": seen}
-    wait = run.wait(f"paused:{said.seq}" if said else "held", None, told)
+    by, reason = word["by"], word["reason"]
+    seen = f"{word['how']} by {by}: {reason}"
+    wait = run.wait(word["step"], None, {"for": "a person", "by": by, "reason": reason, "seen": seen})
     run.guard()
     due_at = run.clock.now() + LOOK_S
     if run.journal.phase in ("shifting", "baking"):
@@ -163,7 +179,7 @@ def stand_still_if_told(run: Run) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """`failed` says why the vigil is lost; `well`: every check passed as often as its gate wants."""
+    """`failed` says why the vigil is lost; `well`: every check passed as often as its gate wants, and for QUIET_S."""
 
     failed: str
     well: bool
@@ -182,17 +198,28 @@ def _look(run: Run, wait: Wait, gate: str, on: Slot, interval_s: float) -> Watch
     before = GateState.from_json(state["judged"]) if "judged" in state else GateState()
     judged, outcome, why = judge(rule, before, finding, now, now, now - asked_at)
     failed = outcome == "failed" and finding == "fail"
-    _journal_failures(run, wait, look)
+    noted = _journal_failures(run, wait, look)
     verdicts = {each.check: {"answer": each.finding, "summary": each.verdict.summary, "at": now} for each in look.asked}
     kept = {
         "gate": gate,
         "judged": replace(judged, observed_s=0.0, lost_s=0.0, discarded_s=0.0).to_json(),
         "verdicts": verdicts,
+        "noted": noted,
+        "passing_since": _passing_since(state, judged.passes, now),
         **_window(run, state, look.since, now),
     }
     run.keep_waiting(wait, now + interval_s, {**state, **kept})
-    well = finding == "pass" and judged.passes >= rule.passes
+    since_at = kept["passing_since"]
+    well = since_at is not None and judged.passes >= rule.passes and now - since_at >= QUIET_S
     return Watched(f"{why}: {look.told('pass')}" if failed else "", well, look.evidence)
+
+
+def _passing_since(state: Mapping[str, Any], passes: int, now: float) -> float | None:
+    """When the looks in a row began that passed; from now on where nobody looked meanwhile, or the clock was set."""
+    since = state.get("passing_since")
+    if not passes:
+        return None
+    return float(since) if since is not None and passes > 1 and since <= now else now
 
 
 def _window(run: Run, state: Mapping[str, Any], since: Reading | None, now: float) -> dict[str, Any]:
@@ -205,13 +232,22 @@ def _window(run: Run, state: Mapping[str, Any], since: Reading | None, now: floa
     return {"since": plain(since), "following": plain(following)}
 
 
-def _journal_failures(run: Run, wait: Wait, look: Look) -> None:
-    """Only what begins or ceases to fail: a quiet night would fill the journal with `unknown`."""
-    before = {check for check, told in wait.state.get("verdicts", {}).items() if told["answer"] == "fail"}
+def _journal_failures(run: Run, wait: Wait, look: Look) -> dict[str, Any]:
+    """Only what begins or ceases to fail: a quiet night would fill the journal with `unknown`, and a check that flaps
+    with its turns. Check → whether its failing is journalled, and when that was; kept for the next look."""
+    noted, now = dict(wait.state.get("noted", {})), run.clock.now()
+    told = "failing" in run.journal.warnings
     for each in look.asked:
-        if (each.finding == "fail") != (each.check in before):
+        failing, before = each.finding == "fail", noted.get(each.check, {"failing": False, "at": None})
+        early = failing and before["at"] is not None and abs(now - before["at"]) < NOTE_AGAIN_S
+        if failing == before["failing"] or early:
+            continue
+        if not told:  # else the end of the warning says it
             data = {"check": each.check, "answer": each.finding, "summary": each.verdict.summary}
             run.note("verdict_changed", wait.step, data)
+        if not told or not failing:
+            noted[each.check] = {"failing": failing, "at": now if failing else before["at"]}
+    return noted
 
 
 def _remind(run: Run, until_at: float) -> None:
@@ -228,6 +264,10 @@ def _warn(run: Run, about: str, reason: str, *, well: bool, **more: Any) -> None
     """While warm nothing turns back by itself: people are told, once, and when it is over."""
     told = about in run.journal.warnings
     if reason and not told:
-        run.note("warned", "keep-warm", {"about": about, "reason": reason, **more})
+        past = [entry for entry in run.journal.entries if entry.kind == "warned" and entry.data["about"] == about]
+        if past and abs(run.clock.now() - past[-1].at) < WARN_AGAIN_S:
+            return  # told at a later look, if it is still so
+        again = f" (again: told {len(past)} times before)" if past else ""
+        run.note("warned", "keep-warm", {"about": about, "reason": reason + again, **more})
     elif well and told:
         run.note("cleared", "keep-warm", {"about": about})

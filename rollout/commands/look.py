@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +15,9 @@ from rollout.commands.options import (
     Which,
     complete_rollout,
     find_installation,
-    live_routes,
+    live_readings,
     live_summary,
+    not_serving,
 )
 from rollout.render import Screen, ledger_text, standing
 
@@ -62,9 +64,18 @@ def status(
         from rollout.view.listing import list_all
 
         now = installation.clock.now()
-        listed = list_all(installation.store, now, lambda rows: live_routes(installation, rows))
+        readings: dict[str, Mapping[str, Any]] = {}
+
+        def routes(rows: Sequence[Row]) -> dict[str, Mapping[str, int]]:
+            readings.update(live_readings(installation, rows))
+            return {rollout: seen["weights"] for rollout, seen in readings.items()}
+
+        listed = list_all(installation.store, now, routes)
         journal_file = str(installation.store_path)
-        listed["rollouts"] = [{**summary, "journal": journal_file} for summary in listed["rollouts"]]
+        listed["rollouts"] = [
+            {**each, "not_serving": not_serving(each, readings.get(each["id"])), "journal": journal_file}
+            for each in listed["rollouts"]
+        ]
     screen.document(listed, text_of(overview(listed)))
 
 
@@ -79,8 +90,9 @@ def _never_rolled_out(installation: Installation, name: str) -> tuple[dict[str, 
     try:
         seen = installation.provider(settings.provider).traffic.observe([service])[name]
     except (ProviderError, KeyError) as error:
-        told = f"{name} has no rollout, and cannot be read ({error}). To stand it up: rollout up {name} --image REF"
-        return {**data, "problem": str(error)}, told
+        raise Usage(
+            f"{name} has no rollout yet, and cannot be read ({error}). To stand it up: rollout up {name} --image REF"
+        ) from error
     data["traffic"] = dict(seen.route.weights)
     data["healthy"] = {slot: targets.healthy for slot, targets in seen.targets.items()}
     healthy = ", ".join(f"{count} healthy on {slot}" for slot, count in data["healthy"].items() if count)

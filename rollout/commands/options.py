@@ -65,15 +65,15 @@ def live_reading(installation: Installation, row: Row) -> Mapping[str, Any] | No
         return None  # then it is told as last journalled, and said so
 
 
-def live_routes(installation: Installation, rows: Sequence[Row]) -> dict[str, Mapping[str, int]]:
+def live_readings(installation: Installation, rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
     """The same for many at once, by id; whatever has not answered within ROUTES_S is left out."""
     import threading
 
-    found: dict[str, Mapping[str, int]] = {}
+    found: dict[str, Mapping[str, Any]] = {}
 
     def read(row: Row) -> None:
-        if route := live_route(installation, row):
-            found[row.id] = route
+        if seen := live_reading(installation, row):
+            found[row.id] = seen
 
     reading = [threading.Thread(target=read, args=[row], daemon=True) for row in rows]
     for each in reading:
@@ -82,6 +82,11 @@ def live_routes(installation: Installation, rows: Sequence[Row]) -> dict[str, Ma
     for each in reading:
         each.join(max(0.0, ends_at - installation.clock.now()))
     return dict(found)
+
+
+def live_routes(installation: Installation, rows: Sequence[Row]) -> dict[str, Mapping[str, int]]:
+    """Where traffic is, for many at once."""
+    return {rollout: seen["weights"] for rollout, seen in live_readings(installation, rows).items()}
 
 
 def live_summary(installation: Installation, row: Row) -> dict[str, Any]:

@@ -267,7 +267,7 @@ def _is_turning_back_for_a_person(installation: Installation, row: Row) -> bool:
     from rollout.journal import Journal
 
     decision = Journal(installation.store.entries(row.id)).decision
-    return row.closed_at is None and decision is not None and bool(decision.data.get("by_person"))
+    return row.closed_at is None and decision is not None and decision.data["kind"] in ("rollback", "abort")
 
 
 @commands.command()

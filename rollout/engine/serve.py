@@ -23,6 +23,9 @@ TICK_S = 0.2
 AGAIN_S = 5.0
 MOST_S = 60.0
 """After a job that broke, which says nothing of when to try again: the first wait, doubled each time up to this."""
+BACK, WATCHED, LATER = range(3)
+"""How urgent a job is. A job of the last kind may take long (an image is built), so that it gets no more than three
+quarters of the slots."""
 JUMP_S = 5.0
 """A clock that differs by more than this from a steady one was set."""
 
@@ -53,7 +56,8 @@ class Watchers:
 
 @dataclass
 class Server:
-    """`tick` again and again; `steady` is a clock that nobody can set, in seconds."""
+    """`tick` again and again; `steady` is a clock that nobody can set, in seconds. At most `jobs` jobs act at once
+    (of 1, one more that turns back or watches), some of which are kept for what cannot wait."""
 
     store: Store
     means_of: Callable[[str], Means]
@@ -66,6 +70,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self._running: dict[str, tuple[Row, Job]] = {}
+        self._urgent: dict[str, bool] = {}  # of those that run
         self._told: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._broken: dict[str, int] = {}  # how often in a row its job broke
@@ -75,6 +80,7 @@ class Server:
         self._offset: float | None = None
         self._ran_over_jump: set[str] = set()
         self._store_failed = False
+        self._decided: dict[str, tuple[int, bool]] = {}  # up to which entry it was looked for a decision
 
     @property
     def running(self) -> int:
@@ -121,31 +127,53 @@ class Server:
 
     def _begin_what_is_due(self) -> None:
         now = self.now()
-        for row in self.store.due(now):
-            if len(self._running) >= self.jobs:
+        most = max(self.jobs, 2) if self.jobs else 0
+        for urgency, row in self._by_urgency(self.store.due(now)):
+            slow = sum(not urgent for urgent in self._urgent.values())
+            if len(self._running) >= most or (urgency == LATER and slow >= most - max(1, most // 4)):
                 return
             if row.id in self._running or self._not_before.get(row.id, 0.0) > self.steady():
                 continue
             if self.store.driver(row.id, now) != self.holder:
                 self._put_off(row.id, 1.0)  # a command drives it, and goes on once it has gone
                 continue
-            self._begin(row)
+            self._begin(row, urgent=urgency != LATER)
 
-    def _begin(self, row: Row) -> None:
+    def _by_urgency(self, due: Sequence[Row]) -> list[tuple[int, Row]]:
+        """What turns back comes first, then what has users on a side that is being proven, then the rest."""
+        return sorted(
+            ((self._urgency(row), row) for row in due if row.id not in self._running), key=lambda each: each[0]
+        )
+
+    def _urgency(self, row: Row) -> int:
+        if row.phase == "rolling_back" or self._is_decided(row):
+            return BACK
+        return WATCHED if row.phase in ("shifting", "baking") else LATER
+
+    def _is_decided(self, row: Row) -> bool:
+        """The phase follows only once a job has begun to turn back."""
+        seen, decided = self._decided.get(row.id, (0, False))
+        if row.head_seq > seen:
+            query = "SELECT 1 FROM journal WHERE rollout = ? AND seq > ? AND kind = 'roll_back_decided' LIMIT 1"
+            decided = decided or bool(self.store.db.all(query, row.id, seen))
+            self._decided[row.id] = (row.head_seq, decided)
+        return decided
+
+    def _begin(self, row: Row, *, urgent: bool) -> None:
         try:
             job = Job(row.id, self.means_of(row.plan["provider"]), self.holder)
         except Exception as error:  # a provider that cannot be loaded: only its own rollouts wait
             self._break(row.id, error)
             return
         self._told.setdefault(row.id, row.head_seq - 1 if row.head_seq == 1 else row.head_seq)
-        self._running[row.id] = (row, job)
+        self._running[row.id], self._urgent[row.id] = (row, job), urgent
         job.begin()
 
     def _collect(self) -> None:
         for name, (row, job) in list(self._running.items()):
             if not job.done.is_set():
                 continue
-            del self._running[name]
+            del self._running[name], self._urgent[name]
             if isinstance(job.error, LeaseHeld):
                 self._put_off(name, min(job.error.expires_in_s, AGAIN_S))
             elif job.error is not None:
@@ -162,6 +190,7 @@ class Server:
                 self.watchers.entry(row, entry)
                 if entry.kind == "closed":
                     self._told.pop(row.id, None)
+                    self._decided.pop(row.id, None)
         except StoreError:
             return  # told after the next job
 

@@ -74,6 +74,8 @@ def _recent(summary: Mapping[str, Any]) -> Block:
         lines.append(f"  way back {summary['way_back']}{_until(summary['way_back_until'])}")
     elif summary["next"]:
         lines.append(f"  next     {summary['next']}")
+    if summary.get("not_serving"):
+        lines.append(f"  DANGER   {summary['not_serving']}")
     lines.append(f"  traffic  {_traffic(summary)}")
     return Block(tuple(lines), how)
 

@@ -73,6 +73,8 @@ def went(plan: Plan, folder: Path) -> list[str]:
 
 
 PLAN = a_plan()
+UNSEEN = ("attach", "detach", "give-up")
+"""Steps of which no read says whether they took effect: after their time they stand still like new ones."""
 
 # No forward step
 
@@ -111,8 +113,8 @@ def test_no_step_of_the_story_is_meant_after_a_pause(tmp_path: Path) -> None:
         meant = set(intended(world))
         jobs(world, 300)
         assert set(intended(world)) == meant, step
-        assert world.journal.record(step) is not None, "what had begun is done"
-        assert resume(world)
+        assert world.journal.record(step) is not None or step in UNSEEN, "what had begun is done"
+        assert resume(world) or world.row.closed_at is not None, "after the last step nothing is left to stop"
         assert world.drive().outcome == "promoted", step
         assert first_broken_link(world.journal.entries) == ""
         world.store.close()
@@ -142,6 +144,56 @@ def test_a_step_that_had_begun_is_finished(world: World) -> None:
     assert world.journal.record("swap:1:50") is not None and world.weights == {"blue": 50, "green": 50}
     assert world.journal.record("observed:1:50") is not None, "what was begun is seen to its end"
     assert len(world.mutations("traffic.set_weights")) == 1
+
+
+@pytest.mark.parametrize("said", ["pause", "hold"])
+def test_a_step_that_failed_is_not_tried_on_and_on_after_a_pause(tmp_path: Path, said: str) -> None:
+    """A swap that the platform refused for an hour moves all traffic, an hour after somebody said stop."""
+    live = Live()
+    world = World(tmp_path, ask=live)
+    world.drive(gate_wait("live:1:50"))
+    world.cloud.switches.fail["traffic.set_weights"] = "transient"
+    world.drive(lambda world: bool(world.journal.intents("swap:2:100")))
+    if said == "pause":
+        pause(world)
+    else:
+        held(world)
+    meant = len(intended(world))
+    jobs(world, 60)
+    wait = world.store.wait(ROLLOUT)
+    assert wait is not None and "judged" in wait.state, "the live gate is watched meanwhile"
+    world.cloud.switches.fail.clear()
+    jobs(world, 600)
+    assert world.weights == {"blue": 50, "green": 50} and len(intended(world)) == meant
+    if said == "hold":
+        live.answer = "fail"
+        assert world.drive().outcome == "rolled_back"
+        return
+    assert resume(world)
+    assert world.drive().outcome == "promoted"
+    tokens = [entry.data["token"] for entry in world.journal.intents("swap:2:100")]
+    assert len(tokens) == len(set(tokens)) > 1, "a new attempt"
+
+
+def held(world: World) -> None:
+    """The service is held in the middle of a rollout, as a store that was put back may have it."""
+    now = world.clock.now()
+    with world.store.db.transaction() as db:
+        db.execute("INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?)", ("shop", "ci@runner", "why", "", now, None))
+
+
+def test_a_creation_that_failed_waits_and_goes_on_with_its_token(world: World) -> None:
+    """A second mirror is built after a pause, or one is built during it."""
+    world.cloud.switches.fail["compute.mirror"] = "transient"
+    world.drive(lambda world: bool(world.journal.intents("mirror")))
+    pause(world)
+    jobs(world, 60)
+    world.cloud.switches.fail.clear()
+    jobs(world, 600)
+    assert world.journal.record("mirror") is None and not world.mutations("compute.mirror")
+    assert resume(world)
+    assert world.drive().outcome == "promoted"
+    assert len(world.journal.intents("mirror")) == 1
 
 
 # What goes on

@@ -14,7 +14,7 @@ import pytest
 from healthchecks.base import Subject, Verdict
 from rollout.database import Database
 from rollout.engine import local
-from rollout.engine.job import UnknownStory
+from rollout.engine.job import Advanced, UnknownStory
 from rollout.engine.local import Job
 from rollout.engine.serve import AGAIN_S, MOST_S, Chore, ClockJumped, Server, Watchers
 from rollout.journal import Entry, Journal, first_broken_link
@@ -28,6 +28,7 @@ from tests.core.scene import RIVAL, ROLLOUT, SHOP, World, a_plan
 
 ME = this_process()
 PATIENCE_S = 30.0
+DECIDED = {"kind": "abort", "reason": "no", "actor": "me", "deny": False, "by_person": True, "route": None}
 
 
 @dataclass
@@ -184,12 +185,12 @@ def test_jobs_that_act_at_once_are_bounded(tmp_path: Path) -> None:
             now[0] -= 1
         return Verdict.passed("good")
 
-    desk = Desk(tmp_path, jobs=3)
+    desk = Desk(tmp_path, jobs=4)
     names = many(desk, 7)
     desk.world.asking(slow)
     desk.server.begin()
     desk.server.tick()
-    assert desk.server.running == 3
+    assert desk.server.running == 3, "the fourth is kept for what cannot wait"
     desk.server.tick()
     assert desk.server.running == 3, "not one more, however often it ticks"
     gate.set()
@@ -197,7 +198,54 @@ def test_jobs_that_act_at_once_are_bounded(tmp_path: Path) -> None:
     for _ in range(20):
         desk.settle()
         seen |= {job.rollout for job in desk.told.jobs}
-    assert most[0] <= 3 and seen == {f"{name}-1" for name in names} | {ROLLOUT}
+    assert most[0] <= 4 and seen == {f"{name}-1" for name in names} | {ROLLOUT}
+
+
+def in_phase(desk: Desk, rollout: str, phase: str) -> None:
+    """One rollout is said to be in this phase."""
+    desk.world.store.append(rollout, 0, "entered", phase, {}, desk.world.clock.now())
+
+
+@pytest.mark.parametrize("most", [1, 2, 8])
+def test_slow_work_keeps_no_way_back_and_no_gate_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Eight images are built for half an hour, and meanwhile a decided rollback and a live gate just wait."""
+    built, began = threading.Event(), list[str]()
+
+    def slow(rollout: str, *arguments: Any, **more: Any) -> Advanced:
+        began.append(rollout)
+        if rollout not in ("web0-1", "web1-1"):
+            assert built.wait(PATIENCE_S)
+        return Advanced("done", None)
+
+    monkeypatch.setattr(local, "advance", slow)
+    desk = Desk(tmp_path, jobs=most)
+    for name in many(desk, 2 + most):
+        in_phase(desk, f"{name}-1", "shifting" if name == "web1" else "patching")
+    desk.server.begin()
+    for waits in ("web0-1", "web1-1"):
+        desk.world.store.note_driver(waits, RIVAL, desk.world.clock.now())
+    desk.server.tick()
+    desk.server.tick()
+    assert desk.server.running == max(1, most - max(1, most // 4)), "all that slow work may have"
+    assert not {"web0-1", "web1-1"} & set(desk.server._running)
+    head, now = desk.world.store.rollout("web0-1").head_seq, desk.world.clock.now()
+    desk.world.store.decide("web0-1", head, "roll_back_decided", DECIDED, now, outcome="running")
+    for waits in ("web0-1", "web1-1"):
+        desk.world.store.leave_driver(waits, RIVAL)
+    desk.steady += 1.5
+    for waits in ("web0-1", "web1-1"):
+        desk.server.tick()
+        assert waits in desk.server._running, "a way back first, then a live gate"
+        assert desk.server._running[waits][1].done.wait(PATIENCE_S)
+        assert desk.server.running <= max(most, 2)
+        epoch = desk.world.store.take_lease(waits.removesuffix("-1"), RIVAL, now)
+        desk.world.store.release_lease(waits, epoch)
+    assert began.index("web0-1") < began.index("web1-1")
+    built.set()
+    for _, job in list(desk.server._running.values()):
+        assert job.done.wait(PATIENCE_S)
 
 
 def test_one_that_hangs_keeps_no_other_waiting(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rollout.journal import first_broken_link
 from rollout.plan import CheckSpec, Plan
 from rollout.run import Run
 from rollout.store import NEVER
-from rollout.vigil import AGAIN_S, LOOK_S, WINDOW_S
+from rollout.vigil import AGAIN_S, LOOK_S, QUIET_S, WARN_AGAIN_S, WINDOW_S
 from tests.core.scene import FAST, HOLDER, RIVAL, ROLLOUT, SHOP, World, a_plan, phase_is
 
 HOUR = 3600.0
@@ -120,6 +121,53 @@ def test_one_good_look_is_no_recovery(tmp_path: Path) -> None:
         answers.live = "fail"
         go_on(world, 2 * LOOK_S)
     assert told(world) == [("warned", "failing")]
+
+
+DAY = 24 * HOUR
+
+
+@pytest.mark.parametrize(("bad", "good"), [(1, 1), (2, 1), (2, 12), (3, 57)])
+def test_a_check_that_flaps_all_day_wakes_nobody_twenty_times_an_hour(tmp_path: Path, bad: int, good: int) -> None:
+    """The page that matters is the hundredth of that night, and nobody reads it; the journal is full of turns."""
+    world, answers = warm(tmp_path, replace(NIGHT, keep_warm_s=2 * DAY))
+    before, ends_at = len(world.journal.entries), world.clock.now() + DAY
+    while world.clock.now() < ends_at:
+        for answer, looks in (("fail", bad), ("pass", good)):
+            answers.live = answer
+            go_on(world, looks * LOOK_S)
+    (news,) = world.store.db.all("SELECT count(*) FROM news")[0]
+    assert len(world.journal.entries) - before < 120 and news < 60
+    warned = [entry.at for entry in world.entries("warned")]
+    assert all(later - sooner >= WARN_AGAIN_S for sooner, later in pairwise(warned))
+    assert bad == 1 or warned, "it is told"
+
+
+def test_what_flapped_and_then_stays_bad_is_told_again(tmp_path: Path) -> None:
+    """After one false alarm the real one is never told."""
+    world, answers = warm(tmp_path)
+    answers.live = "fail"
+    go_on(world, 3 * LOOK_S)
+    answers.live = "pass"
+    go_on(world, QUIET_S + 2 * LOOK_S)
+    answers.live = "fail"
+    began_at = world.clock.now()
+    go_on(world, HOUR)
+    assert told(world) == [("warned", "failing"), ("cleared", "failing"), ("warned", "failing")]
+    first, again = world.entries("warned")
+    assert again.at >= first.at + WARN_AGAIN_S and again.at - began_at < WARN_AGAIN_S
+    assert "again: told 1 times before" in again.data["reason"]
+
+
+@pytest.mark.parametrize("looks_off", [-2, 2])
+def test_it_is_well_again_only_after_a_quiet_while(tmp_path: Path, looks_off: int) -> None:
+    """People are told that it is over after a minute, and it is not."""
+    world, answers = warm(tmp_path)
+    answers.live = "fail"
+    go_on(world, 4 * LOOK_S)
+    answers.live = "pass"
+    go_on(world, QUIET_S + looks_off * LOOK_S)
+    assert ("cleared", "failing") in told(world) or looks_off < 0
+    assert ("cleared", "failing") not in told(world) or looks_off > 0
 
 
 def test_not_knowing_is_no_alarm_at_night(tmp_path: Path) -> None:

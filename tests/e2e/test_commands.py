@@ -160,7 +160,7 @@ def test_a_stale_plan_is_refused_with_the_difference(fleet: Fleet) -> None:
     assert fleet.weights == {"blue": 0, "green": 100}
     fleet.rollout("plan", SERVICE, "--image", "base-3", "--out", str(out))
     fleet.change(bake="1s")
-    changed = fleet.rollout("start", SERVICE, "--plan", str(out))
+    changed = fleet.rollout("start", SERVICE, "--plan", str(out), "--end-warm")
     assert changed.code == 8, changed
     assert "gates was" in changed.err
 
@@ -182,11 +182,16 @@ def test_status_before_anything(written: Fleet) -> None:
     done = written.rollout("status")
     assert done.code == 0, done
     assert "rollout plan SERVICE" in done.out
-    assert written.rollout("status", "--json").last == {"rollouts": [], "holds": [], "served_by": None}
+    assert written.rollout("status", "--json").last == {
+        "rollouts": [],
+        "holds": [],
+        "served_by": None,
+        "rollback_only": None,
+    }
     assert not (written.state / "rollout.db").exists(), "looking makes nothing"
     unknown = written.rollout("status", SERVICE)
     assert unknown.code == 2, unknown
-    assert "none yet" in unknown.err
+    assert "no rollout yet" in unknown.err
 
 
 def test_status(fleet: Fleet) -> None:

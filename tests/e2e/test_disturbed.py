@@ -29,7 +29,7 @@ def test_a_hand_edit_is_told_and_not_overwritten(fleet: Fleet) -> None:
     rollout = fleet.status()["id"]
     assert done.code == 5, done
     assert "someone else changed the route" in done.err
-    assert "'blue': 80" in done.err
+    assert "found blue 80 %, green 20 %" in done.err
     assert fleet.weights == {"blue": 80, "green": 20}
     assert "blue 80 %, green 20 %" in done.out.splitlines()[-1]
     assert f"rollout resume {rollout}" in done.out

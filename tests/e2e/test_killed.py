@@ -43,7 +43,7 @@ def assert_told_truly(kills: list[dict[str, Any]]) -> None:
         status = seen["status"]
         if status.get("traffic") is not None:
             assert status["traffic"] == seen["weights"], seen
-        if "event" not in status:  # there was nothing to tell of yet
+        if "id" in status:  # else there was nothing to tell of yet
             assert status["driven_by"] is None, f"a dead process is said to drive it: {seen}"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from providers.memory import views
 from providers.memory.model import Mutation
-from rollout.journal import Entry, Journal
+from rollout.journal import Entry
 from tests.simulation.weather import NOTICED_S
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def _meant_since_adoption(world: World, mutation: Mutation) -> Entry | None:
 
 
 def a_paused_rollout_begins_nothing_forward(world: World, entry: Entry, process: Process | None) -> str:
-    """After `paused` and before `resumed` no forward step is meant, but what was meant before and may be under way."""
+    """After `paused` and before `resumed` no forward step is meant, not even once more."""
     paused = world.journal.paused
-    if paused is None or not _new_forward_step(world.journal, entry):
+    if paused is None or not _forward_step(entry):
         return ""
     return f"{entry.step} was meant after entry {paused.seq}, paused"
 
@@ -100,13 +100,12 @@ def a_held_service_begins_nothing_forward(world: World, entry: Entry, process: P
     held_at = world.people.held_at
     if held_at is None or process is None or process.job_began < held_at:
         return ""
-    return f"{entry.step} was meant while held" if _new_forward_step(world.journal, entry) else ""
+    return f"{entry.step} was meant while held" if _forward_step(entry) else ""
 
 
-def _new_forward_step(journal: Journal, entry: Entry) -> bool:
+def _forward_step(entry: Entry) -> bool:
     """Tending the way back is none."""
-    forward = entry.kind == "intended" and not entry.step.startswith(("back:", "adopt:")) and ":warm:" not in entry.step
-    return forward and not journal.intents(entry.step)
+    return entry.kind == "intended" and not entry.step.startswith(("back:", "adopt:")) and ":warm:" not in entry.step
 
 
 def adoption_means_no_traffic(world: World, entry: Entry, process: Process | None) -> str:

@@ -79,7 +79,7 @@ def test_what_ran_while_the_clock_was_set_is_looked_at_again(world: World, monke
     with world.store.db.transaction() as db:
         db.execute("UPDATE rollouts SET due_at = ?", (world.clock.now() + HOUR_S,))
     began = list[str]()
-    monkeypatch.setattr(Server, "_begin", lambda self, row: began.append(row.id))
+    monkeypatch.setattr(Server, "_begin", lambda self, row, **more: began.append(row.id))
     server.tick()
     assert began == [ROLLOUT]
 
