@@ -7,7 +7,7 @@ the platform has accepted it, within `Provider.write_timeout_s`. This module imp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
@@ -400,6 +400,8 @@ class Provider:
     inventory: Inventory
     write_timeout_s: float
     """T: after this no write that began earlier can still land."""
+    caller: Callable[[], str] | None = None
+    """Who the platform says that we are (a read); None where it knows no callers."""
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FOR = " for "
+AS = " as "
 LONGEST_CLAIM = 120
 _LOGIN_LENGTH = 39
 
@@ -44,13 +45,19 @@ def this_actor(environ: Mapping[str, str] | None = None) -> str:
     return f"{this_person()}{FOR}{claim}" if claim else this_person()
 
 
+def as_identity(actor: str, identity: str) -> str:
+    """The same actor, and who a platform says that he is: told beside the user, never in his place."""
+    person, sep, claim = actor.partition(FOR)
+    return f"{person}{AS}{_plain(identity)[:LONGEST_CLAIM]}{sep}{claim}"
+
+
 def same_person(one: str, other: str) -> bool:
     """Whether two actors are one user of the operating system, whatever their environments and host names said."""
     return _user(one) == _user(other)
 
 
 def _user(actor: str) -> str:
-    return actor.partition(FOR)[0].rpartition("@")[0] or actor
+    return actor.partition(FOR)[0].partition(AS)[0].rpartition("@")[0] or actor
 
 
 def ci_subject(environ: Mapping[str, str]) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from providers.base import Service
+from providers.base import Provider, ProviderError, Service
+from rollout.actor import as_identity
 from rollout.care.restored import is_rollback_only, looks_restored
 from rollout.decide import Kind, Readiness, decide_roll_back
 from rollout.gate import GateRule
@@ -127,6 +128,7 @@ def start(
     if open_already:
         raise Claimed(open_already[0])
     plan = plan_to_start(installation, name, image, saved)
+    actor = _as_the_platform_knows(installation.provider(plan.provider), actor)
     row = store.open_rollout(
         new_id(name, installation.clock.now()),
         name,
@@ -157,6 +159,14 @@ def plan_to_start(installation: Installation, name: str, image: str | None, save
     if changes_nothing(plan):
         raise NothingToDo(f"{name} runs {plan.patch.reference} already on {plan.original}")
     return plan
+
+
+def _as_the_platform_knows(provider: Provider, actor: str) -> str:
+    """The actor with his identity there; one that cannot be read keeps nothing from beginning."""
+    try:
+        return as_identity(actor, provider.caller()) if provider.caller else actor
+    except ProviderError:
+        return actor
 
 
 def raise_if_ref_is_missing(installation: Installation, command: str, ref: str) -> None:

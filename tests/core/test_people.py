@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from providers.base import Denied
 from rollout import control, interventions
+from rollout.actor import same_person
 from rollout.commands.options import not_serving
 from rollout.holds import Busy, Holds
 from rollout.journal import Journal
@@ -190,3 +193,30 @@ def test_a_side_that_has_all_traffic_and_no_host_is_told(seen: dict[str, Any] | 
     assert (found is not None) == told
     if found:
         assert "green has all traffic and no healthy host; next: rollout rollback shop" in found
+
+
+# Who
+
+
+def known_as(made: Installation, caller: Any) -> Installation:
+    """The same fleet on a platform that knows its callers."""
+    made._providers["memory"] = replace(made.provider("memory"), caller=caller)
+    return made
+
+
+def test_the_platforms_identity_is_on_record_beside_the_user(installation: Installation) -> None:
+    """The cloud's own log names a role, and nobody can tell which person that was."""
+    row = start(
+        known_as(installation, lambda: "arn:aws:sts::1:assumed-role/patcher/x"), actor="eve@vm for github:a/b"
+    ).row
+    assert row.actor == "eve@vm as arn:aws:sts::1:assumed-role/patcher/x for github:a/b"
+    assert same_person(row.actor, "eve@laptop") and not same_person(row.actor, "bob@vm")
+
+
+def test_an_identity_that_cannot_be_read_stops_nothing(installation: Installation) -> None:
+    """A patch waits for a service that only tells who we are."""
+
+    def fails() -> str:
+        raise Denied("no sts here")
+
+    assert start(known_as(installation, fails), actor="eve@vm").row.actor == "eve@vm"
