@@ -5,14 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from providers.memory.clock import VirtualClock
 from rollout.wiring import Installation
 from tests.core.scene import FLEET
-
-settings.register_profile("care", deadline=None)  # a busy machine is no failure
-settings.load_profile("care")
 
 
 @pytest.fixture

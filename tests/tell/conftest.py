@@ -6,13 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from tests.core.scene import World
 from tests.tell.kit import Told
-
-settings.register_profile("tell", deadline=None)  # a busy machine is no failure
-settings.load_profile("tell")
 
 
 @pytest.fixture
