@@ -1,4 +1,4 @@
-"""What a provider offers: four small contracts, the plain data that they exchange, and the kinds of error.
+"""What a provider offers: a few small contracts, the plain data that they exchange, and the kinds of error.
 
 Split so that any hosts can be paired with any balancer. Reads never change anything; every write takes a
 `token` (the same token with the same arguments is the same write, however often it arrives) and returns once
@@ -268,6 +268,20 @@ class TestRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchState:
+    """What the platform's patch agent last found on one host, at `at`, in numbers of patches. `missing_security` is
+    part of `missing`."""
+
+    at: float
+    installed: int = 0
+    missing: int = 0
+    missing_security: int = 0
+    failed: int = 0
+    pending_reboot: int = 0
+    baseline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostInventory:
     """What one host really has. `packages` (purls) is None when it could not be read; `problem` says why."""
 
@@ -275,6 +289,7 @@ class HostInventory:
     packages: tuple[str, ...] | None
     image: str | None = None
     problem: str = ""
+    patches: PatchState | None = None
 
 
 class Compute(Protocol):
@@ -390,8 +405,68 @@ class Inventory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Concern:
+    """What stands in the way of a rollout (`blocks`), cannot be told (`unknown`), or a person should know of."""
+
+    kind: Literal["blocks", "unknown", "notice"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """What the platform says of one host. `reason` and `console` (its last lines) are evidence, of bounded size."""
+
+    host: str
+    state: Literal["ok", "impaired", "unknown"]
+    reason: str = ""
+    console: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm of the platform's own; `state` is unknown where it has too little data."""
+
+    name: str
+    state: Literal["ok", "alarm", "unknown"]
+    reason: str = ""
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Which figure of the platform's is asked for. In the values of `dimensions`, `{group}`, `{target_group}` and
+    `{balancer}` stand for the names that each slot has. `statistic`: Sum, Average, Minimum, Maximum, SampleCount, p99 …
+    """
+
+    namespace: str
+    name: str
+    statistic: str
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Insight(Protocol):
+    """What the platform knows beyond hosts and traffic. Reads only; optional as a whole."""
+
+    def foresee(self, service: Service, original: Slot, patch: Patch, capacity: int, until: float) -> Sequence[Concern]:
+        """What would keep `capacity` more units of `patch` from running beside `original` until then, or disturb it."""
+        ...
+
+    def examine(self, service: Service, slot: Slot) -> Sequence[HostStatus]:
+        """One entry for each instance of the slot."""
+        ...
+
+    def alarms(self, service: Service, names: Sequence[str]) -> Mapping[str, Alarm]:
+        """The named alarms; those that do not exist are absent."""
+        ...
+
+    def measure(self, service: Service, metric: Metric, start: float, end: float) -> Mapping[Slot, float | None]:
+        """The figure for each slot over that time; None where the platform has no data at all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
-    """The four contracts of one platform, account and region."""
+    """The contracts of one platform."""
 
     name: str
     compute: Compute
@@ -400,8 +475,10 @@ class Provider:
     inventory: Inventory
     write_timeout_s: float
     """T: after this no write that began earlier can still land."""
-    caller: Callable[[], str] | None = None
-    """Who the platform says that we are (a read); None where it knows no callers."""
+    caller: Callable[[Service], str] | None = None
+    """Who the platform says that we are, where that service is (a read); None where it knows no callers."""
+    insight: Insight | None = None
+    """None where the platform knows nothing beyond the four."""
 
 
 def plain(value: Any) -> Any:

@@ -128,7 +128,7 @@ def start(
     if open_already:
         raise Claimed(open_already[0])
     plan = plan_to_start(installation, name, image, saved)
-    actor = _as_the_platform_knows(installation.provider(plan.provider), actor)
+    actor = _as_the_platform_knows(installation.provider(plan.provider), plan.service, actor)
     row = store.open_rollout(
         new_id(name, installation.clock.now()),
         name,
@@ -161,10 +161,10 @@ def plan_to_start(installation: Installation, name: str, image: str | None, save
     return plan
 
 
-def _as_the_platform_knows(provider: Provider, actor: str) -> str:
+def _as_the_platform_knows(provider: Provider, service: Service, actor: str) -> str:
     """The actor with his identity there; one that cannot be read keeps nothing from beginning."""
     try:
-        return as_identity(actor, provider.caller()) if provider.caller else actor
+        return as_identity(actor, provider.caller(service)) if provider.caller else actor
     except ProviderError:
         return actor
 

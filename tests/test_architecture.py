@@ -21,7 +21,7 @@ PACKAGES = ("rollout", "providers", "healthchecks")
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 OVERLONG = {
-    "providers/base.py": 420,  # the whole contract of a provider on one page, most of it docstrings
+    "providers/base.py": 500,  # the whole contract of a provider on one page, most of it docstrings
 }
 """Files that may be longer, each for a reason and up to a bound."""
 

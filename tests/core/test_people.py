@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from providers.base import Denied
+from providers.base import Denied, Service
 from rollout import control, interventions
 from rollout.actor import same_person
 from rollout.commands.options import not_serving
@@ -207,7 +207,7 @@ def known_as(made: Installation, caller: Any) -> Installation:
 def test_the_platforms_identity_is_on_record_beside_the_user(installation: Installation) -> None:
     """The cloud's own log names a role, and nobody can tell which person that was."""
     row = start(
-        known_as(installation, lambda: "arn:aws:sts::1:assumed-role/patcher/x"), actor="eve@vm for github:a/b"
+        known_as(installation, lambda service: "arn:aws:sts::1:assumed-role/patcher/x"), actor="eve@vm for github:a/b"
     ).row
     assert row.actor == "eve@vm as arn:aws:sts::1:assumed-role/patcher/x for github:a/b"
     assert same_person(row.actor, "eve@laptop") and not same_person(row.actor, "bob@vm")
@@ -216,7 +216,7 @@ def test_the_platforms_identity_is_on_record_beside_the_user(installation: Insta
 def test_an_identity_that_cannot_be_read_stops_nothing(installation: Installation) -> None:
     """A patch waits for a service that only tells who we are."""
 
-    def fails() -> str:
+    def fails(service: Service) -> str:
         raise Denied("no sts here")
 
     assert start(known_as(installation, fails), actor="eve@vm").row.actor == "eve@vm"

@@ -1,0 +1,198 @@
+"""One account and region, as somebody: the only way from the adapter to AWS.
+
+The SDK's own retries are off: the engine repeats what it journalled. Each call waits its turn in a budget for its API.
+A write that takes several calls begins none of them after `BEGIN_WITHIN_S`: later it may have lost the right to act,
+and whoever comes next goes on from what is there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.session import Session
+
+from providers.aws.budget import Budgets
+from providers.aws.errors import CredentialsExpired, translated
+from providers.aws.identity import open_session
+from providers.aws.options import Options
+from providers.base import Clock, Context, Denied, Service, Transient
+
+CONNECT_S, READ_S = 2.0, 5.0
+BEGIN_WITHIN_S = 3.0
+WRITE_S = BEGIN_WITHIN_S + CONNECT_S + READ_S
+"""The write time-out T."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where, and as whom."""
+
+    region: str
+    account: str = ""
+    profile: str = ""
+    role: str = ""
+    external_id: str = ""
+    endpoint_url: str = ""
+
+    @classmethod
+    def of(cls, options: Options) -> Place:
+        return cls(*(getattr(options, name) for name in cls.__slots__))
+
+    @property
+    def who(self) -> str:
+        return self.role or (f"profile {self.profile}" if self.profile else "the default credentials")
+
+
+class Cloud:
+    """Calls to one place. Thread-safe."""
+
+    def __init__(self, place: Place, clock: Clock, budgets: Budgets, opening: Callable[[Place], Session]) -> None:
+        self.place, self.clock = place, clock
+        self._budgets, self._opening = budgets, opening
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        self._clients: dict[str, Any] = {}
+        self._caller: dict[str, str] | None = None
+
+    def read(self, api: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        """One call; `operation` in snake case. Raises ProviderErrors."""
+        answer: dict[str, Any] = self._call(api, operation, lambda client: getattr(client, operation)(**arguments))
+        return answer
+
+    def pages(self, api: str, operation: str, key: str, **arguments: Any) -> list[Any]:
+        """All items below `key`, however many pages there are."""
+
+        def ask(client: Any) -> list[Any]:
+            return [
+                item for page in client.get_paginator(operation).paginate(**arguments) for item in page.get(key, ())
+            ]
+
+        items: list[Any] = self._call(api, operation, ask)
+        return items
+
+    def batches(
+        self, api: str, operation: str, key: str, argument: str, names: Iterable[str], size: int, **more: Any
+    ) -> list[Any]:
+        """All items for these names, asked for `size` names at a time (the API's documented limit)."""
+        asked = list(dict.fromkeys(names))
+        parts = [asked[at : at + size] for at in range(0, len(asked), size)]
+        return [item for part in parts for item in self.pages(api, operation, key, **{argument: part}, **more)]
+
+    def writing(self) -> Writing:
+        return Writing(self)
+
+    def caller(self) -> Mapping[str, str]:
+        """Account and Arn of the credentials, read once. Denied when it is not the account that was declared."""
+        with self._lock:
+            if self._caller is None:
+                self._caller = self._identify(self._client("sts"))
+            return self._caller
+
+    @property
+    def account(self) -> str:
+        return self.caller()["Account"]
+
+    def _call(self, api: str, operation: str, ask: Callable[[Any], Any]) -> Any:
+        what = f"{api} {operation} in {self.place.region}"
+        try:
+            with translated(what, self.place.who):
+                if self.place.account and self._caller is None:
+                    self.caller()
+                return ask(self._client(api))
+        except CredentialsExpired:
+            self._forget()
+            raise
+
+    def _identify(self, client: Any) -> dict[str, str]:
+        place = self.place
+        with translated(f"sts get_caller_identity in {place.region}", place.who):
+            answer = client.get_caller_identity()
+        found = {key: str(answer[key]) for key in ("Account", "Arn")}
+        if place.account and found["Account"] != place.account:
+            raise Denied(
+                f"{place.who} is of account {found['Account']}, the service is declared in {place.account}; "
+                "nothing was done"
+            )
+        return found
+
+    def _client(self, api: str) -> Any:
+        with self._lock:
+            if api not in self._clients:
+                with translated(f"a session in {self.place.region}", self.place.who):
+                    if self._session is None:
+                        self._session = self._opening(self.place)
+                    client = boto3.Session(botocore_session=self._session, region_name=self.place.region).client(
+                        api,
+                        endpoint_url=self.place.endpoint_url or None,
+                        config=Config(
+                            connect_timeout=CONNECT_S,
+                            read_timeout=READ_S,
+                            retries={"total_max_attempts": 1},
+                            max_pool_connections=32,
+                            user_agent_extra="rollout-manager",
+                        ),
+                    )
+                self._budgets.watch(client, api, self.place)
+                self._clients[api] = client
+            return self._clients[api]
+
+    def _forget(self) -> None:
+        """The next call reads the credentials anew: somebody may have logged in."""
+        with self._lock:
+            self._session, self._caller = None, None
+            self._clients.clear()
+
+
+class Writing:
+    """The calls of one write."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._began = cloud.clock.now()
+
+    def call(self, api: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        """One call that changes something; Transient, with nothing sent, when it comes too late."""
+        took = self._cloud.clock.now() - self._began
+        if took > BEGIN_WITHIN_S:
+            raise Transient(f"{api} {operation}: not begun, for the calls before it took {took:.1f} s; it will go on")
+        return self._cloud.read(api, operation, **arguments)
+
+
+class Clouds:
+    """All places of one provider, each opened when it is first needed."""
+
+    def __init__(self, context: Context, opening: Callable[[Place], Session] = open_session) -> None:
+        self.context = context
+        self._budgets = Budgets(context.clock)
+        self._opening = opening
+        self._lock = threading.Lock()
+        self._clouds: dict[Place, Cloud] = {}
+
+    def at(self, place: Place) -> Cloud:
+        with self._lock:
+            if place not in self._clouds:
+                self._clouds[place] = Cloud(place, self.context.clock, self._budgets, self._opening)
+            return self._clouds[place]
+
+    def of(self, service: Service) -> tuple[Cloud, Options]:
+        options = Options.of(service)
+        return self.at(Place.of(options)), options
+
+    def grouped(self, services: Sequence[Service]) -> Iterable[tuple[Cloud, Mapping[str, Options]]]:
+        """The services of each place, by name."""
+        found: dict[Place, dict[str, Options]] = defaultdict(dict)
+        for service in services:
+            options = Options.of(service)
+            found[Place.of(options)][service.name] = options
+        return [(self.at(place), named) for place, named in found.items()]
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How often each operation was called so far, as `api.operation`."""
+        return self._budgets.calls

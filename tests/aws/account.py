@@ -1,0 +1,148 @@
+"""A small AWS account on moto, made with boto3 as a user's infrastructure code would make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from providers.aws.adapter import build
+from providers.aws.options import Options
+from providers.base import Context, Provider, Service, plain
+from providers.memory.clock import VirtualClock
+
+REGION = "eu-central-1"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/nonexistent/config",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/credentials",
+}
+
+
+@dataclass
+class Account:
+    """Network, one balancer with a listener and a test listener, two images; services are added to it."""
+
+    endpoint_url: str = ""
+    region: str = REGION
+    subnets: list[str] = field(default_factory=list)
+    balancer: str = ""
+    vpc: str = ""
+    images: dict[str, str] = field(default_factory=dict)
+    ports: int = 8000
+
+    def __post_init__(self) -> None:
+        ec2, elbv2 = self.client("ec2"), self.client("elbv2")
+        self.vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        for number, zone in enumerate("ab"):
+            made = ec2.create_subnet(
+                VpcId=self.vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"{self.region}{zone}"
+            )
+            self.subnets.append(made["Subnet"]["SubnetId"])
+        made = elbv2.create_load_balancer(Name="front", Subnets=self.subnets, Scheme="internal", Type="application")
+        self.balancer = made["LoadBalancers"][0]["LoadBalancerArn"]
+        for name in ("base-1", "base-2"):
+            self.images[name] = self.image(name)
+
+    def client(self, api: str) -> Any:
+        return boto3.client(api, region_name=self.region, endpoint_url=self.endpoint_url or None)
+
+    def image(self, name: str, architecture: str = "x86_64") -> str:
+        """A registered image."""
+        ec2 = self.client("ec2")
+        return str(
+            ec2.register_image(
+                Name=name,
+                Architecture=architecture,
+                RootDeviceName="/dev/xvda",
+                BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8}}],
+                VirtualizationType="hvm",
+            )["ImageId"]
+        )
+
+    def target_group(self, name: str) -> str:
+        made = self.client("elbv2").create_target_group(
+            Name=name, Protocol="HTTP", Port=80, VpcId=self.vpc, TargetType="instance", HealthCheckPath="/health"
+        )
+        return str(made["TargetGroups"][0]["TargetGroupArn"])
+
+    def listener(self, groups: list[tuple[str, int]]) -> str:
+        """A listener on a port of its own whose default action splits traffic like this."""
+        self.ports += 1
+        forward = {"TargetGroups": [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in groups]}
+        made = self.client("elbv2").create_listener(
+            LoadBalancerArn=self.balancer,
+            Protocol="HTTP",
+            Port=self.ports,
+            DefaultActions=[{"Type": "forward", "ForwardConfig": forward}],
+        )
+        return str(made["Listeners"][0]["ListenerArn"])
+
+    def template(self, name: str, image: str) -> str:
+        made = self.client("ec2").create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData={
+                "ImageId": image,
+                "InstanceType": "t3.micro",
+                "UserData": "IyEvYmluL3NoCg==",
+                "MetadataOptions": {"HttpTokens": "required"},
+                "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "service", "Value": name}]}],
+            },
+        )
+        return str(made["LaunchTemplate"]["LaunchTemplateId"])
+
+    def group(self, name: str, template: str, capacity: int, target_groups: list[str], *, largest: int = 6) -> None:
+        self.client("autoscaling").create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+            MinSize=min(capacity, 1),
+            MaxSize=largest,
+            DesiredCapacity=capacity,
+            VPCZoneIdentifier=",".join(self.subnets),
+            TargetGroupARNs=target_groups,
+            HealthCheckType="ELB",
+            HealthCheckGracePeriod=60,
+            Tags=[{"Key": "team", "Value": "shop", "PropagateAtLaunch": True}],
+        )
+
+    def service(self, name: str = "shop", capacity: int = 2, *, on_demand: bool = True, **more: Any) -> Service:
+        """Blue serves `base-1`; green is there as a parked slot, or (on demand) only as an empty target group."""
+        blue, green = self.target_group(f"{name}-blue"), self.target_group(f"{name}-green")
+        listener = self.listener([(blue, 100)])
+        self.group(f"{name}-blue", self.template(f"{name}-blue", self.images["base-1"]), capacity, [blue])
+        if not on_demand:
+            self.group(f"{name}-green", self.template(f"{name}-green", self.images["base-1"]), 0, [])
+        options = {
+            "region": self.region,
+            "blue": f"{name}-blue",
+            "green": f"{name}-green",
+            "standby": "on_demand" if on_demand else "permanent",
+            "routes": [{"listener": listener, "blue": blue, "green": green}],
+            "endpoint_url": self.endpoint_url,
+            "test_url": f"http://front.internal:{self.ports}",
+            **more,
+        }
+        return Service(name, plain(Options.of(Service(name, options))))
+
+
+def open_provider(folder: Path, clock: Any = None) -> Provider:
+    return build(Context(folder, folder, clock or VirtualClock()))
+
+
+@contextmanager
+def in_process() -> Iterator[Account]:
+    """An account on moto inside of this process."""
+    with pytest.MonkeyPatch.context() as patched, mock_aws():
+        for key, value in CREDENTIALS.items():
+            patched.setenv(key, value)
+        patched.setenv("MOTO_ENABLE_AMI_VALIDATION", "1")
+        yield Account()
