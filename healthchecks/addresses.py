@@ -1,12 +1,19 @@
 """Where a check may connect to: addresses are judged before anything is sent, and odd spellings are refused.
 
-`pin(url)` reads a URL strictly, has its host resolved, refuses it unless *every* address found is one that a
-provider's own instances can have, and returns one of them: the connection is made to exactly that address,
-so nothing can resolve differently between the judgement and the connection.
+`pin(url)` reads a URL strictly, has its host resolved, refuses it unless *every* address found is allowed, and
+returns one of them (`bases` and `places`: all): the connection is made to exactly that address, so nothing can
+resolve differently between the judgement and the connection. Redirects are never followed.
 
-A provider's instances have loopback and private addresses. What people name themselves, such as the receiver of
-a webhook, is public, and private only where they say so (`places` with another judge). Link-local addresses and the
-clouds' metadata services are never allowed, whichever way they are written.
+Which rule holds depends on whose word the address is:
+
+  an instance             the provider's own observation     `judge`: loopback and private, as a literal address only
+  a test route            the provider's word; a balancer    `judge_public_or_private`: names too, for a balancer may
+                          that may face the internet         be known by its name alone
+  what people name        a check's own `url` or `address`,  `judge_public`; with `allow_private: true` (a webhook's
+  themselves              the receiver of a webhook          `private: true`) `judge_public_or_private`
+
+Link-local addresses and the clouds' metadata services are never allowed, whoever names them and whichever way they
+are written: a check that could be led there would hand out the credentials of the host that it runs on.
 """
 
 from __future__ import annotations
@@ -68,11 +75,26 @@ def no_names(name: str) -> Sequence[str]:
 
 
 def pin(url: str, resolve: Resolve = no_names) -> Pinned:
-    """The one place that this base URL stands for; Refused says why there is none."""
+    """The one place that this base URL of an instance stands for; Refused says why there is none."""
+    return bases(url, resolve, judge)[0]
+
+
+def bases(url: str, resolve: Resolve, judge: Judge) -> tuple[Pinned, ...]:
+    """All places that a base URL stands for: it has no query, and paths are put behind it."""
     if "?" in url:
         raise Refused("a base address has no query")
-    first = places(url, resolve, judge)[0]
-    return replace(first, path=first.path.rstrip("/"))
+    return tuple(replace(each, path=each.path.rstrip("/")) for each in places(url, resolve, judge))
+
+
+def raise_if_never_allowed(url: str, judge: Judge) -> None:
+    """Refuse, before anything is resolved, a URL that `places` would refuse whatever its name stood for."""
+    parts = _split(url)
+    literal = _literal(parts.hostname or "", bracketed="[" in parts.netloc)
+    for address in literal:
+        judge(address)
+    if not literal:
+        _raise_if_no_name(parts.hostname or "")
+    _port(parts)
 
 
 def places(url: str, resolve: Resolve, judge: Judge) -> tuple[Pinned, ...]:
@@ -179,9 +201,13 @@ def _literal(host: str, bracketed: bool) -> list[Address]:
     return []
 
 
-def _resolved(host: str, resolve: Resolve) -> list[Address]:
+def _raise_if_no_name(host: str) -> None:
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
         raise Refused(f"{_short(host)} is not a host name")
+
+
+def _resolved(host: str, resolve: Resolve) -> list[Address]:
+    _raise_if_no_name(host)
     found = list(resolve(host))
     if not found:
         raise Refused(f"{_short(host)} has no address")

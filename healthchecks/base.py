@@ -16,7 +16,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from providers.base import Environment, HostInventory, Instance, Patch, Provider, Reading, Service, Slot
+from providers.base import (
+    Alarm,
+    Concern,
+    Environment,
+    HostInventory,
+    HostStatus,
+    Insight,
+    Instance,
+    Invalid,
+    Metric,
+    Patch,
+    Provider,
+    Reading,
+    Service,
+    Slot,
+)
 
 Answer = Literal["pass", "fail", "unknown"]
 Role = Literal["original", "replacement"]
@@ -91,6 +106,40 @@ class Readings:
 
     def test_route(self, slot: Slot) -> Any:
         return self._provider.traffic.test_route(self.service, slot)
+
+    # What the platform knows beyond: Invalid where it knows nothing
+
+    def concerns(self, original: Slot, patch: Patch, capacity: int, until: float) -> Sequence[Concern]:
+        found: Sequence[Concern] = self._once(
+            f"concerns:{original}:{patch.reference}:{capacity}:{until}",
+            lambda: self._insight.foresee(self.service, original, patch, capacity, until),
+        )
+        return found
+
+    def statuses(self, slot: Slot) -> Sequence[HostStatus]:
+        found: Sequence[HostStatus] = self._once(f"statuses:{slot}", lambda: self._insight.examine(self.service, slot))
+        return found
+
+    def alarms(self, names: Sequence[str]) -> Mapping[str, Alarm]:
+        """Ask for those of both slots at once: one read serves both."""
+        found: Mapping[str, Alarm] = self._once(
+            f"alarms:{tuple(names)}", lambda: self._insight.alarms(self.service, names)
+        )
+        return found
+
+    def measured(self, metric: Metric, start: float, end: float) -> Mapping[Slot, float | None]:
+        found: Mapping[Slot, float | None] = self._once(
+            f"measured:{metric}:{start}:{end}", lambda: self._insight.measure(self.service, metric, start, end)
+        )
+        return found
+
+    @property
+    def _insight(self) -> Insight:
+        if self._provider.insight is None:
+            raise Invalid(
+                f"provider {self._provider.name} knows nothing beyond hosts and traffic; leave this check out"
+            )
+        return self._provider.insight
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 
 from healthchecks.addresses import Pinned
+from healthchecks.deadline import Deadline as Deadline
 
 BODY_BYTES = 64 * 1024
 Problem = Literal["", "refused", "rubbish", "timeout", "unreachable"]
@@ -23,6 +21,8 @@ Problem = Literal["", "refused", "rubbish", "timeout", "unreachable"]
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """What came back in `seconds`. Without a status, `problem` says what kind of trouble and `detail` which.
+
+    `body` is its first BODY_BYTES, all of it only if `whole`. The names of `headers` are in small letters.
 
     refused      nothing listens there, or it hung up: a definite answer of the other side
     rubbish      what came back is not HTTP: a definite answer, too
@@ -35,66 +35,46 @@ class Fetched:
     body: bytes = b""
     problem: Problem = ""
     detail: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True
 
 
-class Deadline(AbstractContextManager["Deadline"]):
-    """Hangs up on every connection when the time is over: an answer that drips in is not waited for.
-
-    A time-out on each read would not do that, as every byte starts it again.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-        self._sockets: list[socket.socket] = []
-        self._guard = threading.Lock()
-        self._timer = threading.Timer(seconds, self._hang_up)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Deadline:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    @property
-    def left(self) -> float:
-        return max(0.0, self._end - time.monotonic())
-
-    def watch(self, event: str, info: Mapping[str, Any]) -> None:
-        """httpx's trace extension: remember each connection as it is made."""
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            with self._guard:
-                self._sockets.append(info["return_value"].get_extra_info("socket"))
-            if not self.left:
-                self._hang_up()
-
-    def _hang_up(self) -> None:
-        with self._guard:
-            for connection in self._sockets:
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue  # closed already
-
-
-def fetch(at: Pinned, path: str, headers: Mapping[str, str], method: str, deadline: Deadline) -> Fetched:
+def fetch(
+    at: Pinned, path: str, headers: Mapping[str, str], method: str, deadline: Deadline, body: bytes = b""
+) -> Fetched:
     """Ask once. Never raises for what the network does."""
     if not deadline.left:
         return Fetched(None, 0.0, problem="timeout", detail="no time was left to ask")
     began = time.monotonic()
     try:
-        status, body = _exchange(at, path, headers, method, deadline)
+        found = _exchange(at, path, headers, method, deadline, body)
     except (httpx.TransportError, httpx.InvalidURL, OSError) as error:
         problem: Problem = "timeout" if not deadline.left else _kind(error)
         return Fetched(None, time.monotonic() - began, problem=problem, detail=type(error).__name__)
     seconds = time.monotonic() - began
     if not deadline.left:
         return Fetched(None, seconds, problem="timeout", detail="the answer was not complete in time")
-    return Fetched(status, seconds, body)
+    return replace(found, seconds=seconds)
 
 
-def _exchange(at: Pinned, path: str, headers: Mapping[str, str], method: str, deadline: Deadline) -> tuple[int, bytes]:
+def fetch_first(
+    places: Sequence[Pinned], path: str, headers: Mapping[str, str], method: str, deadline: Deadline
+) -> Fetched:
+    """Ask the first of a name's places that takes the request: not every host can reach all of them.
+
+    For what may be asked twice only: who hangs up may have read the request.
+    """
+    found = Fetched(None, 0.0, problem="unreachable", detail="there is no address")
+    for at in places:
+        found = fetch(at, path, headers, method, deadline)
+        if found.problem not in ("refused", "unreachable"):
+            break
+    return found
+
+
+def _exchange(
+    at: Pinned, path: str, headers: Mapping[str, str], method: str, deadline: Deadline, body: bytes
+) -> Fetched:
     target = f"{at.path}{path}".encode("ascii")
     url = httpx.URL(scheme=at.scheme, host=str(at.address), port=at.port, raw_path=target)
     # identity: a compressed answer could unpack to any size.
@@ -104,14 +84,16 @@ def _exchange(at: Pinned, path: str, headers: Mapping[str, str], method: str, de
     timeout = max(deadline.left, 0.001)
     with (
         httpx.Client(verify=_trust(), trust_env=False, follow_redirects=False, timeout=timeout) as client,
-        client.stream(method, url, headers=sent, extensions=extensions) as response,
+        client.stream(method, url, headers=sent, content=body or None, extensions=extensions) as response,
     ):
-        body = b""
+        said, whole = b"", True
         for chunk in response.iter_raw():
-            body += chunk
-            if len(body) >= BODY_BYTES:
+            said += chunk
+            if len(said) >= BODY_BYTES:
+                whole = False
                 break
-        return response.status_code, body[:BODY_BYTES]
+        headers_back = {name.lower(): value for name, value in response.headers.items()}
+        return Fetched(response.status_code, 0.0, said[:BODY_BYTES], headers=headers_back, whole=whole)
 
 
 @cache

@@ -1,28 +1,33 @@
 """Does the slot answer HTTP requests as it should, through the test route and at each running instance?
 
 An answer that is not as expected, or a refused connection, is a fail. No complete answer within
-`subject.timeout_s` (which bounds the whole ask) or a broken way there is unknown. Severity: the share of the
-places that did not answer as expected; in a verdict that fails anyway, those that stayed silent count too.
+`subject.timeout_s` (which bounds the whole ask, all samples included) or a broken way there is unknown. Severity:
+the share of the places that did not answer as expected, and of the samples where only some were wrong or too slow;
+in a verdict that fails anyway, places that stayed silent count too.
+
+Where it may connect to is said in `addresses`. With `url` it asks one place beyond the slot instead, such as a login
+server that both sides need: the answer is then the same for both sides, and its failing is nobody's patch.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from healthchecks.addresses import Pinned, Refused, pin
-from healthchecks.base import Answer, Subject, Verdict
-from healthchecks.fetch import BODY_BYTES, Deadline, Fetched, fetch
-from healthchecks.guard import guarded, short
+from healthchecks import answers, sources
+from healthchecks.addresses import Pinned, Refused
+from healthchecks.answers import Expected
+from healthchecks.base import Subject, Verdict
+from healthchecks.deadline import Deadline
+from healthchecks.fetch import Fetched, fetch_first
+from healthchecks.findings import Finding, ask_each, name_of, running, sum_up
+from healthchecks.guard import guarded
+from healthchecks.jsonpath import Value
 from providers.base import Instance
 
-SHOWN = 20  # findings in the evidence
-AT_ONCE = 16
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PATH = re.compile(r"/[\x21-\x7e]*")
+MOST_SAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,13 @@ class Options:
     """`path` is asked below the test route and at each running instance (`each_instance`).
 
     `method` is how. `expect_status` are the statuses that are right; redirects are not followed, so 302 is one
-    only if named.
-    `max_latency_s` (seconds to the complete answer) and `body_contains` (within the first 64 KiB) are not
-    judged when None. `headers` are sent to both; keep secrets out of them.
+    only if named. `expect_headers` have to be there, with this value unless it is null.
+    `body_contains` (within the first 64 KiB) is not judged when None. `body_json` has the values of a JSON answer by
+    plain paths, such as `checks.0.ok: true`.
+    `samples` requests are sent to each place, one after the other; each has to be as expected. `max_latency_s`
+    (seconds to the complete answer; None: not judged) holds for `latency_percentile` percent of them.
+    `headers` are sent to all; keep secrets out of them.
+    `url` is asked instead of the slot: a public place, or with `allow_private` also one in a private network.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
@@ -44,108 +53,120 @@ class Options:
     max_latency_s: float | None = None
     body_contains: str | None = None
     each_instance: bool = True
+    expect_headers: Mapping[str, str | None] = field(default_factory=dict)
+    body_json: Mapping[str, Value] = field(default_factory=dict)
+    samples: int = 1
+    latency_percentile: float = 95.0
+    url: str | None = None
+    allow_private: bool = False
 
     def __post_init__(self) -> None:
-        if not _PATH.fullmatch(self.path) or "#" in self.path:
-            raise ValueError("path begins with / and is plain ASCII without spaces or #")
-        if not self.expect_status or not all(100 <= status <= 599 for status in self.expect_status):
-            raise ValueError("expect_status lists statuses from 100 to 599, at least one")
+        answers.raise_if_unfit(self.path, self.expect_status, self.headers, self.expected)
         if self.max_latency_s is not None and not self.max_latency_s > 0:
             raise ValueError("max_latency_s is more than 0")
-        if self.body_contains is not None and self.method == "HEAD":
-            raise ValueError("an answer to HEAD has no body to look into: use GET or leave out body_contains")
-        for name, value in self.headers.items():
-            if not _TOKEN.fullmatch(name) or not re.fullmatch(r"[\x20-\x7e\t]*", value):
-                raise ValueError("headers have plain names, and values without line breaks")
+        if (self.body_contains is not None or self.body_json) and self.method == "HEAD":
+            raise ValueError("an answer to HEAD has no body to look into: use GET or leave out what it should have")
+        if not 1 <= self.samples <= MOST_SAMPLES:
+            raise ValueError(f"samples is from 1 to {MOST_SAMPLES}")
+        if not 0 < self.latency_percentile <= 100:
+            raise ValueError("latency_percentile is more than 0 and at most 100")
+        if self.url is not None:
+            sources.raise_if_never_url(self.url, self.allow_private)
+            if self.path != "/":
+                raise ValueError("url has a path of its own: leave out path")
+        elif self.allow_private:
+            raise ValueError("allow_private is for url only: instances and test routes may be private anyway")
+
+    @property
+    def expected(self) -> Expected:
+        return Expected(self.expect_status, self.expect_headers, self.body_contains, self.body_json)
+
+    @property
+    def slow_allowed(self) -> int:
+        """So many samples may be slower than max_latency_s (the percentile by nearest rank)."""
+        return self.samples - math.ceil(self.latency_percentile * self.samples / 100)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What asking at one place showed; `why` is empty when it is as expected."""
+class Place:
+    """Somewhere to ask: `at` judges the address when it is time, `path` comes behind it."""
 
     where: str
-    answer: Answer
-    why: str
-    status: int | None = None
-    seconds: float = 0.0
-
-    def plain(self) -> dict[str, Any]:
-        timing = {"status": self.status, "seconds": round(self.seconds, 4)}
-        return {"where": self.where, "answer": self.answer, "why": self.why, **timing}
-
-
-Place = tuple[str, Callable[[], Pinned], Mapping[str, str]]
+    at: Callable[[Deadline], Sequence[Pinned]]
+    headers: Mapping[str, str]
+    path: str
 
 
 @guarded
 def ask(options: Options, subject: Subject) -> Verdict:
-    places, findings = _test_route(options, subject), list[Finding]()
-    if options.each_instance:
-        running, finding = _running(subject)
-        places += [_instance(options, instance) for instance in running]
-        findings += [finding] if finding else []
-    with Deadline(subject.timeout_s) as deadline, ThreadPoolExecutor(AT_ONCE) as pool:
-        findings += pool.map(lambda place: _ask_at(place, options, deadline), places)
-    return _sum_up(findings)
+    findings = list[Finding]()
+    if options.url is not None:
+        places = [_own(options, options.url)]
+    else:
+        places = [_test_route(options, subject)]
+        if options.each_instance:
+            instances, finding = running(subject)
+            places += [_instance(options, instance) for instance in instances]
+            findings += [finding] if finding else []
+    with Deadline(subject.timeout_s) as deadline:
+        findings += ask_each(places, lambda place: _ask_at(place, options, deadline))
+    return sum_up(findings)
 
 
-def _test_route(options: Options, subject: Subject) -> list[Place]:
+def _own(options: Options, url: str) -> Place:
+    return Place("url", lambda deadline: sources.of_url(url, options.allow_private, deadline), options.headers, "")
+
+
+def _test_route(options: Options, subject: Subject) -> Place:
     route = subject.readings.test_route(subject.slot)
-    return [("test route", lambda: pin(route.url), {**options.headers, **route.headers})]
-
-
-def _running(subject: Subject) -> tuple[Sequence[Instance], Finding | None]:
-    instances = subject.readings.instances(subject.slot)
-    running = [instance for instance in instances if instance.state == "running"]
-    if running:
-        return running, None
-    starting = any(instance.state == "starting" for instance in instances)
-    return [], Finding("instances", "unknown" if starting else "fail", "no instance is running")
+    headers = {**options.headers, **route.headers}
+    return Place("test route", lambda deadline: sources.of_test_route(route.url, deadline), headers, options.path)
 
 
 def _instance(options: Options, instance: Instance) -> Place:
-    return f"instance {short(instance.id, 80)}", lambda: pin(f"http://{instance.address}"), options.headers
+    return Place(name_of(instance), lambda _: [sources.of_instance(instance)], options.headers, options.path)
 
 
 def _ask_at(place: Place, options: Options, deadline: Deadline) -> Finding:
-    where, pinned, headers = place
     try:
-        at = pinned()
+        at = place.at(deadline)
     except Refused as refused:
-        return Finding(where, "unknown", f"was not asked: {refused}")
-    found = fetch(at, options.path, headers, options.method, deadline)
-    answer, why = _judge(found, options)
-    return Finding(where, answer, why, found.status, found.seconds)
+        return Finding(place.where, "unknown", f"was not asked: {refused}")
+    samples = list[Fetched]()
+    while len(samples) < options.samples and (deadline.left or not samples):
+        samples.append(fetch_first(at, place.path, place.headers, options.method, deadline))
+    return judge(place.where, samples, options)
 
 
-def _judge(found: Fetched, options: Options) -> tuple[Answer, str]:
-    if found.status is None:
-        kinds: dict[str, tuple[Answer, str]] = {
-            "refused": ("fail", "refused the connection or hung up"),
-            "rubbish": ("fail", "did not answer with HTTP"),
-            "timeout": ("unknown", "did not answer in time"),
-        }
-        answer, why = kinds.get(found.problem, ("unknown", "could not be reached"))
-        return answer, f"{why} ({found.detail})"
-    if found.status not in options.expect_status:
-        return "fail", f"answered {found.status}"
-    if options.max_latency_s is not None and found.seconds > options.max_latency_s:
-        return "fail", f"took {found.seconds:.2f} s, more than {options.max_latency_s:g} s"
-    if options.body_contains is not None and options.body_contains.encode() not in found.body:
-        return "fail", f"the text looked for is not in the first {BODY_BYTES // 1024} KiB"
-    return "pass", ""
+def judge(where: str, samples: Sequence[Fetched], options: Options) -> Finding:
+    """What the samples of one place mean together. There may be fewer than asked for: the time was over."""
+    judged = [(found, *answers.judge(found, options.expected)) for found in samples]
+    facts = _facts(samples)
+    bad = [each for each in judged if each[1] == "fail"]
+    if bad:
+        of = f" ({len(bad)} of {len(samples)} times)" if options.samples > 1 else ""
+        return Finding(where, "fail", f"{bad[0][2]}{of}", _facts([bad[0][0], *samples]), len(bad) / len(samples))
+    answered = [found.seconds for found in samples if found.status is not None]
+    limit = options.max_latency_s
+    slow = [seconds for seconds in answered if limit is not None and seconds > limit]
+    if len(slow) > options.slow_allowed:
+        return Finding(where, "fail", _slow(slow, len(samples), options), facts, len(slow) / len(samples))
+    unclear = [each for each in judged if each[1] == "unknown"]
+    if unclear:
+        return Finding(where, "unknown", unclear[0][2], facts)
+    if len(samples) < options.samples:
+        return Finding(where, "unknown", f"{len(samples)} of {options.samples} samples had time", facts)
+    return Finding(where, "pass", "", facts)
 
 
-def _sum_up(findings: Iterable[Finding]) -> Verdict:
-    order = {"fail": 0, "unknown": 1, "pass": 2}
-    ranked = sorted(findings, key=lambda finding: order[finding.answer])
-    wrong = [finding for finding in ranked if finding.answer == ranked[0].answer and finding.why]
-    evidence = {"asked": [finding.plain() for finding in ranked[:SHOWN]], "places": len(ranked)}
-    if not wrong:
-        return Verdict.passed(f"{len(ranked)} of {len(ranked)} answered as expected", **evidence)
-    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    summary = f"{wrong[0].where} {wrong[0].why}{more}"
-    if wrong[0].answer == "unknown":
-        return Verdict.unknown(summary, **evidence)
-    severity = sum(finding.answer != "pass" for finding in ranked) / len(ranked)
-    return Verdict.failed(summary, severity=severity, **evidence)
+def _slow(slow: Sequence[float], asked: int, options: Options) -> str:
+    took = f"took {max(slow):.2f} s, more than {options.max_latency_s:g} s"
+    if options.samples == 1:
+        return took
+    return f"{took} ({len(slow)} of {asked} requests; {options.slow_allowed} of {options.samples} may)"
+
+
+def _facts(samples: Sequence[Fetched]) -> tuple[tuple[str, Any], ...]:
+    """The status of the first sample, and how long the slowest took."""
+    slowest = max(found.seconds for found in samples)
+    return ("status", samples[0].status), ("seconds", round(slowest, 4)), ("samples", len(samples))

@@ -283,13 +283,18 @@ class PatchState:
 
 @dataclass(frozen=True, slots=True)
 class HostInventory:
-    """What one host really has. `packages` (purls) is None when it could not be read; `problem` says why."""
+    """What one host really has. `packages` (purls) is None when it could not be read; `problem` says why.
+
+    `listening` is where its service listens, such as `tcp/0.0.0.0:9100`, `udp/[::1]:53`; None: not known. The port
+    that its instance serves on is called `service`, one that the system chose for a datagram socket `ephemeral`.
+    """
 
     host: str
     packages: tuple[str, ...] | None
     image: str | None = None
     problem: str = ""
     patches: PatchState | None = None
+    listening: tuple[str, ...] | None = None
 
 
 class Compute(Protocol):

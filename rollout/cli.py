@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout import exits
-from rollout.commands import begin, care, guard, keep, look, run, server, tell
+from rollout.commands import bake, begin, care, guard, keep, look, run, server, tell
 from rollout.commands.options import Config, Stranded, Usage
 from rollout.render import Screen
 
@@ -85,6 +85,7 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
     from providers.base import ProviderError
     from rollout.bootstrap import DidNotComeUp
     from rollout.care.backup import BadBackup, StillDriven
+    from rollout.commands.bake import NotBaked
     from rollout.control import NothingToDo, StoreBehind
     from rollout.decide import CannotTurnBack
     from rollout.engine.job import UnknownStory
@@ -113,7 +114,7 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         (LeaseHeld, exits.LOCKED, lambda error: ". Try again in a moment"),
         (StalePlan, exits.STALE_PLAN, nothing),
         (
-            (CannotTurnBack, DidNotComeUp, UnknownStory, Stranded, NotAdoptable, StoreBehind),
+            (CannotTurnBack, DidNotComeUp, UnknownStory, Stranded, NotAdoptable, StoreBehind, NotBaked),
             exits.PERSON_NEEDED,
             nothing,
         ),

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from providers.base import Provider, ProviderError, Service
 from rollout.actor import as_identity
 from rollout.care.restored import is_rollback_only, looks_restored
 from rollout.decide import Kind, Readiness, decide_roll_back
+from rollout.foreseen import foreseen
 from rollout.gate import GateRule
 from rollout.journal import Journal
 from rollout.phases import can_turn_back
@@ -24,6 +25,7 @@ from rollout.plan import (
     UnsafePlan,
     changes_nothing,
     choose_original,
+    raise_if_blocked,
     raise_if_stale,
     raise_if_unsafe,
 )
@@ -61,7 +63,7 @@ def make_plan(installation: Installation, name: str, image: str | None = None) -
     bake = settings.gate_rule("live", settings.bake_s)
     deadlines = settings.deadlines
     checks = settings.checks
-    return Plan(
+    plan = Plan(
         service=service,
         provider=settings.provider,
         coexist=settings.coexist,
@@ -92,6 +94,7 @@ def make_plan(installation: Installation, name: str, image: str | None = None) -
         },
         made_at=installation.clock.now(),
     )
+    return replace(plan, concerns=foreseen(provider, plan))
 
 
 def _gate(rule: GateRule, checks: Any) -> Gate:
@@ -154,6 +157,7 @@ def plan_to_start(installation: Installation, name: str, image: str | None, save
     plan = make_plan(installation, name, saved.patch.reference if saved else image)
     if saved:
         raise_if_stale(saved, plan)
+        raise_if_blocked(plan)
         plan = saved
     raise_if_unsafe(plan, denials(installation, name))
     if changes_nothing(plan):

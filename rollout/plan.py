@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from providers.base import SLOTS, Environment, Patch, Route, Service, Slot, other, plain
+from providers.base import SLOTS, Concern, Environment, Patch, Route, Service, Slot, other, plain
 from rollout.gate import GateRule
 from rollout.journal import Journal, canonical
 
@@ -71,7 +71,11 @@ DEADLINES: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One rollout of one service. Times are seconds, weights percent; `capacity` is what both sides must have."""
+    """One rollout of one service. Times are seconds, weights percent; `capacity` is what both sides must have.
+
+    `concerns` are what the platform foresaw when the plan was made. They are hashed with it, because who approves it
+    approves it with them; they are not compared when it is carried out, because a notice changes nothing that is done.
+    """
 
     service: Service
     provider: str
@@ -93,6 +97,7 @@ class Plan:
     notice_s: float = 3600.0  # told so long before the way back closes
     rollback_while_warm: bool = False
     story: int = STORY
+    concerns: tuple[Concern, ...] = ()
 
     @property
     def replacement(self) -> Slot:
@@ -118,6 +123,7 @@ class Plan:
                 "steps": tuple(data["steps"]),
                 "gates": {name: Gate.from_json(gate) for name, gate in data["gates"].items()},
                 "deadlines": dict(data["deadlines"]),
+                "concerns": tuple(Concern(**found) for found in data.get("concerns", ())),
             }
         )
 
@@ -165,6 +171,20 @@ def raise_if_unsafe(plan: Plan, denials: Mapping[str, str]) -> None:
     empty = [gate for gate in ("preflight", "replacement", "live") if not plan.gates[gate].checks]
     if empty:
         raise UnsafePlan(f"{name}: no checks in the {' and '.join(empty)} gate, so nothing would be proven")
+    raise_if_blocked(plan)
+
+
+def raise_if_blocked(plan: Plan) -> None:
+    """Refuse what the platform would keep from succeeding as it is now."""
+    if blocked := what_blocks(plan):
+        raise UnsafePlan(blocked)
+
+
+def what_blocks(plan: Plan) -> str:
+    """Why the platform would keep this plan from succeeding, with what to do about it; empty if nothing would."""
+    found = [concern.text for concern in plan.concerns if concern.kind == "blocks"]
+    told = "; ".join(f"({number}) {text}" for number, text in enumerate(found, start=1))
+    return f"{plan.service.name} cannot be rolled out as the platform is now: {told}" if found else ""
 
 
 def changes_nothing(plan: Plan) -> bool:
@@ -173,8 +193,12 @@ def changes_nothing(plan: Plan) -> bool:
 
 
 def raise_if_stale(plan: Plan, now: Plan) -> None:
-    """A saved plan against one made a moment ago: the same but for its time, or StalePlan with the differences."""
-    saved, fresh = replace(plan, made_at=0.0).to_json(), replace(now, made_at=0.0).to_json()
+    """A saved plan against one made a moment ago: the same in all that would be done, or StalePlan (`differences`).
+
+    Not compared are its time and the concerns: a notice that came or went changes nothing of it, and what blocks now
+    is refused by `raise_if_blocked`.
+    """
+    saved, fresh = (replace(each, made_at=0.0, concerns=()).to_json() for each in (plan, now))
     differences = [
         f"{key} was {_short(saved[key])}, is {_short(fresh[key])}"
         for key in saved

@@ -9,7 +9,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
@@ -341,6 +341,14 @@ def ledger_row(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return str(found["id"]), names, versions, str(found["summary"])
 
 
+_CONCERNS = {"blocks": "IN THE WAY", "unknown": "not known", "notice": "know that"}
+
+
+def concern_lines(concerns: Sequence[Mapping[str, str]]) -> list[str]:
+    """What the platform foresaw, one line each, in the order in which the plan has it."""
+    return [f"  {_CONCERNS.get(found['kind'], found['kind']):10}   {found['text']}" for found in concerns]
+
+
 def plan_text(plan: Mapping[str, Any], plan_hash: str, changes: bool) -> str:
     """What a plan would do, in the order in which it would do it."""
     original, replacement = plan["original"], "green" if plan["original"] == "blue" else "blue"
@@ -357,6 +365,7 @@ def plan_text(plan: Mapping[str, Any], plan_hash: str, changes: bool) -> str:
         f"  5 traffic    {steps}, {soak:.0f} s each under: {gates['live']}",
         f"  6 bake       {bake:.0f} s, then promote",
         f"  7 warm       {original} stays ready for {plan['keep_warm_s']:.0f} s, then is given up",
+        *concern_lines(plan.get("concerns", ())),
         f"  hash {plan_hash}",
         "changes are pending" if changes else f"nothing to do: {original} runs this image already",
     ]

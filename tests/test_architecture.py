@@ -58,11 +58,13 @@ TIME = {
     "rollout/wiring.py": {"time.time", "time.sleep", "time.monotonic"},  # the clocks of the engine
     "rollout/emergency.py": {"time.time", "time.sleep", "time.monotonic"},  # nothing is composed there
     "rollout/render.py": {"time.time"},  # how long still, for the eye only
-    "healthchecks/fetch.py": {"time.monotonic"},  # how long a request took, and its time-out
+    "healthchecks/fetch.py": {"time.monotonic"},  # how long a request took
+    "healthchecks/deadline.py": {"time.monotonic"},  # when an ask has to end
     "providers/memory/cloud.py": {"random.Random"},  # seeded: the simulated cloud is the same from run to run
 }
-PROCESSES = ("providers/local/", "rollout/demo/")
-"""Only these start programs: the provider of this machine, and the demonstration on it."""
+PROCESSES = ("providers/local/", "rollout/demo/", "healthchecks/command.py")
+"""Only these start programs: the provider of this machine, the demonstration on it, and the check that asks a program
+which the fleet file names, as an argument list."""
 REAL_TIME = ("providers/local/", "rollout/demo/")
 """Real processes take real time, and nothing of it is simulated."""
 

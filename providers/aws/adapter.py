@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from providers.aws.bake import bake
 from providers.aws.cloud import WRITE_S, Clouds
 from providers.aws.compute import AwsCompute
+from providers.aws.diagnose import diagnose
 from providers.aws.insight import AwsInsight
 from providers.aws.inventory import AwsInventory
 from providers.aws.options import Options
@@ -11,7 +13,7 @@ from providers.aws.patcher import AwsPatcher
 from providers.aws.traffic import AwsTraffic
 from providers.base import Context, Provider, Service
 
-__all__ = ["Options", "build"]
+__all__ = ["Options", "bake", "build", "diagnose"]
 
 
 def build(context: Context) -> Provider:

@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore.config import Config
 from botocore.session import Session
 
-from providers.aws.budget import Budgets
-from providers.aws.errors import CredentialsExpired, translated
-from providers.aws.identity import open_session
+from providers.aws.budget import Budgets, sent_before
+from providers.aws.errors import CredentialsExpired, CredentialsRefused, translated
+from providers.aws.identity import CONNECT_S, READ_S, client_config, expires_at, open_session, source
 from providers.aws.options import Options
-from providers.base import Clock, Context, Denied, Service, Transient
+from providers.base import Clock, Context, Denied, Invalid, Service, Transient
 
-CONNECT_S, READ_S = 2.0, 5.0
 BEGIN_WITHIN_S = 3.0
 WRITE_S = BEGIN_WITHIN_S + CONNECT_S + READ_S
 """The write time-out T."""
@@ -62,7 +60,13 @@ class Cloud:
 
     def read(self, api: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """One call; `operation` in snake case. Raises ProviderErrors."""
-        answer: dict[str, Any] = self._call(api, operation, lambda client: getattr(client, operation)(**arguments))
+
+        def ask(client: Any) -> Any:
+            if not hasattr(client, operation):
+                raise Invalid(f"{api} {operation}: the installed boto3 does not know it; install a newer one")
+            return getattr(client, operation)(**arguments)
+
+        answer: dict[str, Any] = self._call(api, operation, ask)
         return answer
 
     def pages(self, api: str, operation: str, key: str, **arguments: Any) -> list[Any]:
@@ -89,10 +93,32 @@ class Cloud:
 
     def caller(self) -> Mapping[str, str]:
         """Account and Arn of the credentials, read once. Denied when it is not the account that was declared."""
-        with self._lock:
-            if self._caller is None:
-                self._caller = self._identify(self._client("sts"))
-            return self._caller
+        if (known := self._caller) is None:
+            client, used = self._client("sts"), self._session
+            known = self._identify(client)
+            with self._lock:
+                if self._session is used:
+                    self._caller = known
+        return known
+
+    def identify(self) -> None:
+        """Compare the credentials' account with the one that was declared, if that was not done yet."""
+        if self.place.account and self._caller is None:
+            self.caller()
+
+    def credentials(self) -> tuple[str, float | None]:
+        """Where they come from, in botocore's words, and when they end (None: not, or not known). Asks no AWS API."""
+        self._client("sts")
+        with translated(f"credentials for {self.place.region}", self.place.who):
+            session = self._session or self._opening(self.place)
+            return source(session), expires_at(session)
+
+    def regions(self) -> list[str]:
+        """Those that the installed SDK knows, in the partition of this one. Asks no AWS API."""
+        self._client("sts")
+        session = self._session or self._opening(self.place)
+        partition = session.get_partition_for_region(self.place.region)
+        return list(session.get_available_regions("autoscaling", partition_name=partition))
 
     @property
     def account(self) -> str:
@@ -100,13 +126,15 @@ class Cloud:
 
     def _call(self, api: str, operation: str, ask: Callable[[Any], Any]) -> Any:
         what = f"{api} {operation} in {self.place.region}"
+        used = self._session
         try:
+            self.identify()
+            client = self._client(api)
+            used = self._session
             with translated(what, self.place.who):
-                if self.place.account and self._caller is None:
-                    self.caller()
-                return ask(self._client(api))
-        except CredentialsExpired:
-            self._forget()
+                return ask(client)
+        except (CredentialsExpired, CredentialsRefused):
+            self._forget(used)
             raise
 
     def _identify(self, client: Any) -> dict[str, str]:
@@ -130,23 +158,18 @@ class Cloud:
                     client = boto3.Session(botocore_session=self._session, region_name=self.place.region).client(
                         api,
                         endpoint_url=self.place.endpoint_url or None,
-                        config=Config(
-                            connect_timeout=CONNECT_S,
-                            read_timeout=READ_S,
-                            retries={"total_max_attempts": 1},
-                            max_pool_connections=32,
-                            user_agent_extra="rollout-manager",
-                        ),
+                        config=client_config(),
                     )
                 self._budgets.watch(client, api, self.place)
                 self._clients[api] = client
             return self._clients[api]
 
-    def _forget(self) -> None:
+    def _forget(self, used: Session | None) -> None:
         """The next call reads the credentials anew: somebody may have logged in."""
         with self._lock:
-            self._session, self._caller = None, None
-            self._clients.clear()
+            if self._session is used:  # else another thread has done so already
+                self._session, self._caller = None, None
+                self._clients.clear()
 
 
 class Writing:
@@ -158,10 +181,12 @@ class Writing:
 
     def call(self, api: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """One call that changes something; Transient, with nothing sent, when it comes too late."""
+        self._cloud.identify()
         took = self._cloud.clock.now() - self._began
         if took > BEGIN_WITHIN_S:
             raise Transient(f"{api} {operation}: not begun, for the calls before it took {took:.1f} s; it will go on")
-        return self._cloud.read(api, operation, **arguments)
+        with sent_before(self._began + BEGIN_WITHIN_S):
+            return self._cloud.read(api, operation, **arguments)
 
 
 class Clouds:
@@ -194,5 +219,10 @@ class Clouds:
 
     @property
     def calls(self) -> Mapping[str, int]:
-        """How often each operation was called so far, as `api.operation`."""
+        """How often each operation was called so far, as `api.Operation`."""
         return self._budgets.calls
+
+    @property
+    def throttled(self) -> Mapping[str, int]:
+        """How often AWS answered that it was asked too often, as `api.Operation`."""
+        return self._budgets.throttled

@@ -1,8 +1,139 @@
+"""The hosts: two Auto Scaling groups, one for each slot."""
+
 from __future__ import annotations
 
-from providers.aws.cloud import Clouds
+from collections.abc import Mapping, Sequence
+
+from providers.aws import mirroring, suspensions
+from providers.aws.activities import failed_launch
+from providers.aws.cloud import Cloud, Clouds
+from providers.aws.groups import Group, is_leaving, owner_of, read_groups
+from providers.aws.instances import hosts, members, read_machines, release
+from providers.aws.options import Options
+from providers.aws.routes import raise_if_serving
+from providers.aws.slots import Slots
+from providers.aws.templates import delete_own_template
+from providers.base import SLOTS, Environment, Instance, Invalid, Service, Slot
 
 
 class AwsCompute:
     def __init__(self, clouds: Clouds) -> None:
         self._clouds = clouds
+        self._slots = Slots(clouds.context.clock)
+        self._deleted: dict[tuple[str, ...], None] = {}
+
+    def describe(self, service: Service) -> Mapping[Slot, Environment]:
+        cloud, options = self._clouds.of(service)
+        return self._slots.environments(cloud, self._slots.look(cloud, options))
+
+    def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
+        found: dict[str, Sequence[Instance]] = {}
+        for cloud, named in self._clouds.grouped(services):
+            groups = read_groups(cloud, (each.group(slot) for each in named.values() for slot in SLOTS), leaving=True)
+            ids = [member["InstanceId"] for group in groups.values() for member in members(group)]
+            machines = read_machines(cloud, ids)
+            for name, options in named.items():
+                present = {slot: groups[options.group(slot)] for slot in SLOTS if options.group(slot) in groups}
+                if present:
+                    seen = {slot: hosts(group, slot, machines) for slot, group in present.items()}
+                    failed = [self._in_want(cloud, present[slot], slot, seen[slot]) for slot in present]
+                    found[name] = [host for part in (*seen.values(), *failed) for host in part]
+        return found
+
+    def _in_want(self, cloud: Cloud, group: Group, slot: Slot, seen: Sequence[Instance]) -> list[Instance]:
+        """Why hosts are missing, where some are, and none is on its way."""
+        alive = [host for host in seen if host.state == "running"]
+        waits = any(host.state == "starting" for host in seen)
+        if waits or is_leaving(group) or len(alive) >= group["DesiredCapacity"]:
+            return []
+        failed = failed_launch(cloud, group, slot, self._clouds.context.clock.now())
+        return [failed] if failed else []
+
+    def stand_up(self, service: Service, slot: Slot, image: str, capacity: int, token: str) -> None:
+        raise Invalid(
+            f"service {service.name}: on AWS the first environment is made by your own tools; create the Auto Scaling "
+            f"group {Options.of(service).group(slot)} there"
+        )
+
+    def mirror(self, service: Service, source: Slot, into: Slot, image: str, owner: str, token: str) -> None:
+        """A user's slot gets a new version of its own launch template; an absent one is created."""
+        cloud, options = self._clouds.of(service)
+        wanted = mirroring.Mirror(cloud, options, self._slots, source, into, image, owner, token)
+        try:
+            mirroring.mirror(wanted)
+        finally:
+            self._slots.forget(cloud, options.group(into))
+
+    def set_floor(self, service: Service, slot: Slot, floor: int, token: str) -> None:
+        """The largest size is raised to it where it is below; AWS itself raises the capacity."""
+        if floor < 0:
+            raise Invalid(f"service {service.name}: a floor cannot be {floor}; 0 or more can")
+        cloud, options, group = self._need(service, slot)
+        more = {"MaxSize": floor} if group["MaxSize"] < floor else {}
+        cloud.writing().call(
+            "autoscaling",
+            "update_auto_scaling_group",
+            AutoScalingGroupName=options.group(slot),
+            MinSize=floor,
+            **more,
+        )
+
+    def scale(self, service: Service, slot: Slot, capacity: int, token: str) -> None:
+        cloud, options, group = self._need(service, slot)
+        name = options.group(slot)
+        if capacity < group["MinSize"]:
+            raise Invalid(f"service {service.name}: {slot} has a floor of {group['MinSize']}; {capacity} is below it")
+        if capacity > group["MaxSize"]:
+            raise Invalid(
+                f"service {service.name}: {capacity} is above the MaxSize of {name}, which is {group['MaxSize']}; "
+                f"raise it: aws autoscaling update-auto-scaling-group --auto-scaling-group-name {name} "
+                f"--max-size {capacity}"
+            )
+        cloud.writing().call(
+            "autoscaling",
+            "set_desired_capacity",
+            AutoScalingGroupName=name,
+            DesiredCapacity=capacity,
+            HonorCooldown=False,
+        )
+
+    def park(self, service: Service, slot: Slot, token: str) -> None:
+        """A group with scheduled actions has them suspended, so that none fills it again; mirror() resumes them."""
+        cloud, options, group = self._need(service, slot)
+        name = options.group(slot)
+        raise_if_serving(cloud, options, slot, "parked")
+        writing = cloud.writing()
+        scheduled = self._slots.settings(cloud, [name], fresh=True)[name].schedules
+        suspensions.hold(writing, group, ["ScheduledActions"] if scheduled else [])
+        release(writing, group)
+        writing.call(
+            "autoscaling", "update_auto_scaling_group", AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0
+        )
+
+    def delete_if_owned(self, service: Service, slot: Slot, owner: str, token: str) -> bool:
+        """Group and launch template. A repeat after the group has gone deletes the template that is left."""
+        cloud, options = self._clouds.of(service)
+        name = options.group(slot)
+        group = read_groups(cloud, [name], leaving=True).get(name)
+        writing = cloud.writing()
+        if group is None:
+            deleted = delete_own_template(cloud, writing, name, owner)
+            return deleted or (name, owner, token) in self._deleted
+        if owner_of(group) != owner:
+            return False
+        if not is_leaving(group):
+            raise_if_serving(cloud, options, slot, "deleted")
+            writing.call("autoscaling", "delete_auto_scaling_group", AutoScalingGroupName=name, ForceDelete=True)
+            self._slots.deleted(cloud, name)
+        delete_own_template(cloud, writing, name, owner)
+        self._remember((name, owner, token))
+        return True
+
+    def _need(self, service: Service, slot: Slot) -> tuple[Cloud, Options, Group]:
+        cloud, options = self._clouds.of(service)
+        return cloud, options, self._slots.look(cloud, options).need(slot)
+
+    def _remember(self, write: tuple[str, ...]) -> None:
+        self._deleted[write] = None
+        if len(self._deleted) > 1000:
+            del self._deleted[next(iter(self._deleted))]

@@ -1,8 +1,219 @@
+"""Traffic, through listeners and rules of Application and Network Load Balancers."""
+
 from __future__ import annotations
 
-from providers.aws.cloud import Clouds
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from providers.aws import marks, routes, weights
+from providers.aws.cloud import Cloud, Clouds, Place, Writing
+from providers.aws.counters import Counting
+from providers.aws.groups import Group, read_groups
+from providers.aws.members import plan_exactly, plan_none
+from providers.aws.options import Options
+from providers.aws.routes import Seen, groups_of
+from providers.aws.targets import Listed, health, health_of, read_health, registered
+from providers.base import (
+    SLOTS,
+    HoldMark,
+    Instance,
+    Invalid,
+    NotFound,
+    ProviderError,
+    Reading,
+    Route,
+    Service,
+    Slot,
+    TestRoute,
+    Weights,
+    plain,
+)
 
 
 class AwsTraffic:
+    """AWS has no tokens here: each write goes on from what is there, and the same one again changes nothing more."""
+
     def __init__(self, clouds: Clouds) -> None:
         self._clouds = clouds
+        self._counting = Counting(clouds.context.clock)
+
+    def route(self, service: Service) -> Route:
+        """All routes, read directly."""
+        return routes.read_route(*self._clouds.of(service))
+
+    def observe(self, services: Sequence[Service]) -> Mapping[str, Reading]:
+        """Services that cannot be read are absent, so that they blind nobody else; when nothing at all could be read,
+        the reason is raised, unless it is that nothing is there."""
+        found: dict[str, Reading] = {}
+        failed: list[ProviderError] = []
+        for cloud, named in self._clouds.grouped(services):
+            try:
+                found |= self._readings(cloud, named, failed)
+            except ProviderError as error:
+                failed.append(error)
+        worse = [error for error in failed if not isinstance(error, NotFound)]
+        if worse and not found:
+            raise worse[0]
+        return found
+
+    def attach(self, service: Service, slot: Slot, instances: Sequence[Instance], token: str) -> None:
+        """The group gets its target groups, each route the target group (at weight 0), then exactly these targets."""
+        cloud, options = self._clouds.of(service)
+        seen, name = routes.look(cloud, options), options.group(slot)
+        group = read_groups(cloud, [name]).get(name)
+        if group is None:
+            raise NotFound(f"service {service.name}: {slot} has no Auto Scaling group {name} to attach")
+        ours, wanted = options.target_groups(slot), [instance.id for instance in instances]
+        plan = plan_exactly(cloud, slot, group, wanted, health_of(cloud, ours))
+        entering = {
+            one: entry
+            for one in options.routes
+            if (entry := weights.with_group(seen.actions[one.resource], groups_of(one), slot, one.resource))
+        }
+        writing = cloud.writing()
+        for one, actions in entering.items():
+            routes.write(writing, one, actions)
+        if missing := [arn for arn in ours if arn not in group.get("TargetGroupARNs", ())]:
+            _change_group(writing, "attach_load_balancer_target_groups", name, missing)
+            # The group brings its own hosts with it: the named ones, and perhaps others.
+            plan = plan_exactly(cloud, slot, group, wanted, health_of(cloud, ours))
+        plan.carry_out(writing)
+
+    def set_weights(self, service: Service, weights: Weights, expected: Route, token: str) -> Route:
+        cloud, options = self._clouds.of(service)
+        gaining = [slot for slot in SLOTS if weights.get(slot, 0) > expected.share(slot)]
+        asked = [arn for slot in gaining for arn in options.target_groups(slot)]
+        _checked(weights)
+        for arn, listed in health_of(cloud, asked).items():
+            if not registered(listed):
+                raise Invalid(f"service {service.name}: {arn} has no targets; attach the slot's instances first")
+        return routes.set_weights(cloud, options, weights, expected)
+
+    def cut(self, service: Service, slot: Slot, token: str) -> int:
+        """AWS closes no connection on demand. What it offers begins here: the slot leaves every route, so that no
+        sticky client returns to it, and its targets leave their target groups. An Application Load Balancer then lets
+        requests end for as long as the target group's deregistration delay says, and closes what is left; a Network
+        Load Balancer closes flows at the end of that delay where connection termination is on, and otherwise leaves
+        them. The slot has to be attached again before it can serve. Invalid while it has weight.
+
+        How many that will be nobody is told: the answer is 0.
+        """
+        self._take_out(service, slot, "cut")
+        return 0
+
+    def detach(self, service: Service, slot: Slot, token: str) -> None:
+        """Out of every route, and the group away from its target groups; the targets then drain."""
+        self._take_out(service, slot, "detached", with_group=True)
+
+    def mark(self, service: Service, mark: HoldMark | None, token: str) -> None:
+        cloud, options = self._clouds.of(service)
+        writing = cloud.writing()
+        if mark is None:
+            routes.clear_tags(writing, options, marks.KEYS)
+        else:
+            routes.set_tags(writing, options, marks.tags_of(mark))
+
+    def test_route(self, service: Service, slot: Slot) -> TestRoute:
+        _, options = self._clouds.of(service)
+        if options.test_urls:
+            return TestRoute(options.test_urls[slot])
+        if not options.test_url:
+            raise Invalid(
+                f"service {service.name} has no way in for checks: declare test_url, with a rule in front of it that "
+                f"sends requests with the header {options.test_header}: {slot} to {slot}'s target group; or test_urls "
+                "with a URL for blue and one for green"
+            )
+        return TestRoute(options.test_url, {options.test_header: slot})
+
+    def card_target(self, service: Service) -> Mapping[str, Any]:
+        """`what` names the service for people. `actions` are each route's as they are now: what a way back keeps, and
+        builds on where somebody has put something else there."""
+        cloud, options = self._clouds.of(service)
+        seen = routes.look(cloud, options)
+        place = Place.of(options)
+        return {
+            "provider": "aws",
+            "what": f"{service.name} in {options.region}",
+            "place": {name: getattr(place, name) for name in Place.__slots__},
+            "groups": {slot: options.group(slot) for slot in SLOTS},
+            "routes": [
+                {
+                    "listener": one.listener,
+                    "rule": one.rule,
+                    "blue": one.blue,
+                    "green": one.green,
+                    "actions": plain(seen.actions[one.resource]),
+                }
+                for one in options.routes
+            ],
+        }
+
+    def _readings(
+        self, cloud: Cloud, named: Mapping[str, Options], failed: list[ProviderError]
+    ) -> Mapping[str, Reading]:
+        seen: dict[str, Seen] = {}
+        told: dict[str, Route] = {}
+        for name, look in routes.look_at(cloud, named).items():
+            try:
+                if isinstance(look, ProviderError):
+                    raise look
+                told[name], seen[name] = look.route, look
+            except ProviderError as error:
+                failed.append(error)
+        groups = read_groups(cloud, [each.options.group(slot) for each in seen.values() for slot in SLOTS])
+        asked = {name: {slot: _worth_asking(each, slot, groups) for slot in SLOTS} for name, each in seen.items()}
+        listed = read_health(cloud, [arn for slots in asked.values() for arns in slots.values() for arn in arns])
+        for name, slots in asked.items():
+            wrong = [each for arns in slots.values() for arn in arns if isinstance(each := listed[arn], ProviderError)]
+            if wrong:
+                failed.append(wrong[0])
+                del seen[name]
+        counters_id, counters = self._counting.read(cloud, seen)
+        now = cloud.clock.now()
+        return {
+            name: Reading(
+                told[name],
+                {slot: health([_listed(listed[arn]) for arn in asked[name][slot]]) for slot in SLOTS},
+                counters[name],
+                counters_id,
+                now,
+            )
+            for name in seen
+        }
+
+    def _take_out(self, service: Service, slot: Slot, deed: str, *, with_group: bool = False) -> None:
+        cloud, options = self._clouds.of(service)
+        seen, name = routes.look(cloud, options), options.group(slot)
+        if share := seen.share(slot):
+            raise Invalid(f"service {service.name}: {slot} has {share} % of the traffic and cannot be {deed}")
+        group, ours = read_groups(cloud, [name]).get(name), options.target_groups(slot)
+        writing = cloud.writing()
+        for one in options.routes:
+            left = weights.without_group(seen.actions[one.resource], groups_of(one), slot, one.resource)
+            if left:
+                routes.write(writing, one, left)
+        attached = [arn for arn in ours if group and arn in group.get("TargetGroupARNs", ())]
+        if with_group and attached:
+            _change_group(writing, "detach_load_balancer_target_groups", name, attached)
+        plan_none(cloud, group, health_of(cloud, ours)).carry_out(writing)
+
+
+def _worth_asking(seen: Seen, slot: Slot, groups: Mapping[str, Group]) -> tuple[str, ...]:
+    """The slot's target groups; none where it has neither hosts nor weight, for then there is nothing to be judged."""
+    group = groups.get(seen.options.group(slot))
+    idle = not (group and group.get("Instances")) and not seen.share(slot)
+    return () if idle else seen.options.target_groups(slot)
+
+
+def _listed(found: Listed | ProviderError) -> Listed:
+    if isinstance(found, ProviderError):
+        raise found
+    return found
+
+
+def _checked(wanted: Weights) -> None:
+    weights.checked(wanted)
+
+
+def _change_group(writing: Writing, operation: str, name: str, target_groups: Sequence[str]) -> None:
+    writing.call("autoscaling", operation, AutoScalingGroupName=name, TargetGroupARNs=list(target_groups))

@@ -1,4 +1,5 @@
-"""`provider: local`: instances are processes of this machine, behind the built-in balancer. No root needed."""
+"""`provider: local`: instances are processes of this machine, behind the built-in balancer or HAProxy. No root
+needed."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def tear_down(context: Context, service: Service) -> None:
     home = Home(context, service.name)
     if home.exists:
         try:
-            launcher.stop(home.balancer, STOP_S)
+            home.front.balancer.stop(home.balancer, STOP_S)
         except launcher.LaunchError as error:
             raise Transient(f"service {home.name}: {error}") from None
         with home.locked():

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from providers.base import SLOTS, Context, Instance, Invalid, NotFound, Service, Slot, Transient
-from providers.local.balancer.client import BalancerClient, BalancerError
-from providers.local.balancer.identity import recorded
-from providers.local.balancer.launcher import CRASHES, PARENT, WORKER
+from providers.local.balancer.client import BalancerError
+from providers.local.balancer.launcher import CRASHES
 from providers.local.compute import LocalCompute, observed
 from providers.local.home import Home, Homes
 from providers.local.images import MANIFEST, ImageFolder
@@ -51,7 +50,7 @@ def repair(context: Context, service: Service) -> list[str]:
         home = Homes(context).of(service)
     except Invalid:
         return []
-    if not home.exists or not home.front.exists or recorded(home.balancer / PARENT) is not None:
+    if not home.exists or not home.front.exists or home.front.balancer.condition(home.balancer) is None:
         return []
     home.front.state()
     return ["its balancer was dead and runs again"]
@@ -124,13 +123,11 @@ def _balancer(home: Home) -> Iterator[Found]:
     """Both processes, and whether they answer. Reading the route would start them; this does not."""
     fix = f"rollout repair {home.name} starts it again; any rollout status does, too"
     where = f"see {home.balancer / CRASHES}"
-    if recorded(home.balancer / PARENT) is None:
-        worker = recorded(home.balancer / WORKER)
-        serves = "its worker still serves what it has" if worker else "nobody is served"
-        yield "problem", f"its balancer is dead, and {serves}", fix
+    if (condition := home.front.balancer.condition(home.balancer)) is not None:
+        yield "problem", condition, fix
         return
     try:
-        state = BalancerClient(home.balancer, ANSWER_S).state()
+        state = home.front.balancer.client(home.balancer, ANSWER_S).state()
     except BalancerError as error:
         yield (
             "problem",

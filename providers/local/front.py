@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from providers.base import Clock, Conflict, HoldMark, Invalid, NotFound, Route, Slot, Transient, other
-from providers.local import revision
+from providers.local import balancers, revision
 from providers.local.balancer import client, launcher, store
 from providers.local.balancer.answers import StateAnswer
 from providers.local.balancer.config import CONFIG
 from providers.local.balancer.state import InvalidState, Unservable, split_address
+from providers.local.balancers import Client
 from providers.local.files import read_json, write_json
 from providers.local.options import Options
 
@@ -31,6 +32,11 @@ class Front:
     def exists(self) -> bool:
         return (self.directory / CONFIG).exists() and (self.directory / store.STATE).exists()
 
+    @property
+    def balancer(self) -> balancers.Balancer:
+        """Which one it is; decided when it was set up."""
+        return balancers.of(self.directory)
+
     def create(self, options: Options, slot: Slot, addresses: Sequence[str]) -> None:
         """Write its files: all traffic to this slot. What is there already is kept. Raises Invalid."""
         config = {
@@ -39,7 +45,10 @@ class Front:
             "health": {"path": options.health},
         }
         if not (self.directory / CONFIG).exists():
-            write_json(self.directory / CONFIG, config)
+            try:
+                write_json(self.directory / CONFIG, {**config, **balancers.written(options.balancer)})
+            except balancers.Unavailable as error:
+                raise Invalid(f"service {self.name}: {error}") from None
         none: list[str] = []
         try:
             store.create(self.directory, {slot: 100, other(slot): 0}, {slot: addresses, other(slot): none})
@@ -50,23 +59,23 @@ class Front:
         """Raises NotFound, Transient."""
         return self.call(lambda balancer: balancer.state(), READ_S)
 
-    def write(self, act: Callable[[client.BalancerClient], R], deadline: float) -> R:
+    def write(self, act: Callable[[Client], R], deadline: float) -> R:
         """`act`, over by the deadline, whatever it calls.
 
         Raises Transient (may have been applied), Conflict, Invalid, NotFound.
         """
         return self.call(act, deadline - self._clock.now())
 
-    def call(self, act: Callable[[client.BalancerClient], R], timeout_s: float) -> R:
+    def call(self, act: Callable[[Client], R], timeout_s: float) -> R:
         if not self.exists:
             raise NotFound(f"service {self.name} has no balancer in {self.directory}; stand it up first")
         deadline = self._clock.now() + timeout_s
         try:
-            launcher.ensure_running(self.directory, max(timeout_s - CALL_SHARE_S, 0.1))
+            self.balancer.ensure_running(self.directory, max(timeout_s - CALL_SHARE_S, 0.1))
             left = deadline - self._clock.now()
             if left <= 0:
                 raise Transient(f"service {self.name}: no time was left to ask its balancer; nothing changed")
-            return act(client.BalancerClient(self.directory, left))
+            return act(self.balancer.client(self.directory, left))
         except client.Conflict as error:
             raise Conflict(f"service {self.name}: {error}") from None
         except client.Refused as error:
@@ -90,7 +99,7 @@ class Front:
         if not self.exists:
             return 0
         try:
-            return int(store.load(self.directory)[0].weights[slot])
+            return int(self.balancer.on_file(self.directory)[slot])
         except (store.StateUnusable, OSError) as error:
             raise Transient(f"service {self.name}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""What instances really run: the packages in the environment that each live process uses."""
+"""What instances really run: the packages in the environment of each live process, and where it listens."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from packageurl import PackageURL
 from providers.base import HostInventory, Instance, Service, Slot
 from providers.local.compute import observed
 from providers.local.home import Home, Homes
+from providers.local.listening import listening
 
 CLOCK_ERROR_S = 2.0  # start times of processes are counted from a boot time in whole seconds
 
@@ -26,8 +27,10 @@ class LocalInventory:
 
 
 def _host(home: Home, instance: Instance) -> HostInventory:
+    open_to = _listening(home, instance)
+
     def unknown(problem: str) -> HostInventory:
-        return HostInventory(instance.id, None, instance.image, problem)
+        return HostInventory(instance.id, None, instance.image, problem, listening=open_to)
 
     if instance.state == "failed" or instance.started_at is None:
         return unknown(f"is not running: {instance.reason}")
@@ -39,9 +42,14 @@ def _host(home: Home, instance: Instance) -> HostInventory:
     if folder.stat().st_mtime > instance.started_at + CLOCK_ERROR_S:
         return unknown(f"{folder} was changed after the process began: what it loaded is not known")
     try:
-        return HostInventory(instance.id, _packages(folder), instance.image)
+        return HostInventory(instance.id, _packages(folder), instance.image, listening=open_to)
     except (OSError, ValueError) as error:
         return unknown(str(error))
+
+
+def _listening(home: Home, instance: Instance) -> tuple[str, ...] | None:
+    record = home.records.read(instance.id)
+    return None if record is None else listening(home.processes.all_of(record), record.port)
 
 
 def _packages(folder: Path) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from providers.base import Invalid
 
@@ -16,6 +16,8 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = "ROLLOUT_"
 MIN_PORT = 1024
 
+Choice = Literal["builtin", "haproxy", "auto"]
+CHOICES: tuple[str, ...] = get_args(Choice)
 Value = str | Mapping[str, str]
 """Plain text, or a reference: {"env": NAME} or {"file": PATH}."""
 
@@ -26,8 +28,9 @@ class Options:
 
     images: folder of images. listen, test_listen: `ip:port` of traffic and of the test route. ports: the
     range that instances take free ports from. instances: capacity of the first environment. health: path
-    that the balancer asks. environment: variables of the instances; references are resolved only when one
-    starts. stop_timeout_s: seconds between asking an instance to stop and killing it.
+    that the balancer asks. balancer: `builtin`, `haproxy`, or `auto`, which is haproxy where this machine has
+    it; decided for good when the service is stood up. environment: variables of the instances; references are
+    resolved only when one starts. stop_timeout_s: seconds between asking an instance to stop and killing it.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -38,6 +41,7 @@ class Options:
     ports: str = "18100-18199"
     instances: int = 2
     health: str = "/health"
+    balancer: Choice = "builtin"
     environment: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     stop_timeout_s: float = 5.0
     allow_public_listen: bool = False
@@ -54,6 +58,8 @@ class Options:
             raise ValueError(f"instances: {self.instances} is not in 1..100")
         if not self.health.startswith("/") or not self.health.isprintable() or " " in self.health:
             raise ValueError(f"health: {self.health!r} is not a path; it starts with / and has no spaces")
+        if self.balancer not in CHOICES:
+            raise ValueError(f"balancer: {self.balancer!r} is not one of {', '.join(CHOICES)}")
         if not 0 < self.stop_timeout_s <= 300:
             raise ValueError(f"stop_timeout_s: {self.stop_timeout_s} is not in 0..300 seconds")
         for name, value in self.environment.items():

@@ -113,6 +113,14 @@ class Processes:
         reason, own_fault = self._end(record)
         return _instance(record, "failed", None, reason, own_fault=own_fault)
 
+    def all_of(self, record: Record) -> list[psutil.Process]:
+        """The live processes of an instance: those with its tag, also where they were left behind, and their children."""
+        found = {process.pid: process for process in self._members().get(record.id, [])}
+        for process in list(found.values()):
+            with contextlib.suppress(psutil.Error):
+                found |= {child.pid: child for child in process.children(recursive=True)}
+        return list(found.values())
+
     def image(self, process: psutil.Process) -> str | None:
         """The image that a process really runs: from its command line, else from its executable."""
         for text in [*process.cmdline(), process.exe()]:

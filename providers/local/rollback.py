@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from providers.base import SLOTS, Invalid, NotFound, Slot, Transient, Weights
-from providers.local import revision
+from providers.local import balancers, revision
 from providers.local.balancer import client, launcher, store
 from providers.local.balancer.answers import StateAnswer
+from providers.local.balancer.mark import MARK
 from providers.local.balancer.state import InvalidState, Unservable, split_address
 
-MARK = "mark.json"
 CALL_S = 1.5
 START_S = 10.0
 STOP_S = 1.0
@@ -32,12 +32,13 @@ def read(target: Mapping[str, Any]) -> dict[str, Any]:
     NotFound, Transient.
     """
     folder = _folder(target)
+    balancer = balancers.of(folder)
     for _ in range(2):
         try:
-            return _seen(folder, client.BalancerClient(folder, CALL_S).state())
+            return _seen(folder, balancer.client(folder, CALL_S).state())
         except client.Unreachable:
             try:
-                launcher.ensure_running(folder, START_S)
+                balancer.ensure_running(folder, START_S)
             except launcher.LaunchError:
                 break
         except client.Refused as error:
@@ -51,8 +52,9 @@ def put_back(target: Mapping[str, Any], weights: Weights, token: str) -> dict[st
     Raises NotFound, Invalid; Transient when the balancer does not start again, after the file was written.
     """
     folder, wanted = _folder(target), _checked(weights)
+    balancer = balancers.of(folder)
     try:
-        answer = client.BalancerClient(folder, CALL_S).set_weights(wanted, expected_revision=None, token=token)
+        answer = balancer.client(folder, CALL_S).set_weights(wanted, expected_revision=None, token=token)
         return _seen(folder, answer)
     except client.Refused as error:
         if error.status < 500:
@@ -60,8 +62,8 @@ def put_back(target: Mapping[str, Any], weights: Weights, token: str) -> dict[st
     except client.Unreachable:
         pass
     try:
-        _write_file(folder, wanted, token)
-        launcher.ensure_running(folder, START_S)
+        balancer.put_on_file(folder, wanted, token, STOP_S)
+        balancer.ensure_running(folder, START_S)
     except (InvalidState, Unservable) as error:
         raise Invalid(f"service {target['service']}: {error}") from None
     except (launcher.LaunchError, store.StateUnusable, OSError) as error:
@@ -90,19 +92,6 @@ def _checked(weights: Weights) -> dict[str, int]:
     if set(weights) != set(SLOTS) or min(shares) < 0 or sum(shares) != 100:
         raise Invalid(f"weights {dict(weights)}: both slots with 0 to 100 that add up to 100 are needed")
     return {slot: weights[slot] for slot in SLOTS}
-
-
-def _write_file(folder: Path, weights: Mapping[str, int], token: str) -> None:
-    try:
-        opened = store.StateStore.open(folder, STOP_S)
-    except TimeoutError:
-        # A worker that lives but does not answer holds the state: nobody is served by it.
-        launcher.stop(folder, STOP_S)
-        opened = store.StateStore.open(folder, STOP_S)
-    try:
-        opened.save(opened.state.with_weights(weights, token))
-    finally:
-        opened.close()
 
 
 def _from_file(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Traffic, through the built-in balancer's control socket."""
+"""Traffic, through the control socket of the service's balancer."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from providers.base import (
 )
 from providers.local import revision
 from providers.local.balancer.answers import StateAnswer
-from providers.local.balancer.client import BalancerClient
+from providers.local.balancer.mark import MARK
+from providers.local.balancers import Client
 from providers.local.files import write_json
 from providers.local.front import ACT_S, Front
 from providers.local.home import Home, Homes
 
 TEST_HEADER = "X-Rollout-Slot"
-MARK = "mark.json"
 
 
 class LocalTraffic:
@@ -62,7 +62,7 @@ class LocalTraffic:
         home, front = self._homes.of(service), self._homes.of(service).front
         wanted, deadline = _checked(home, weights), home.clock.now() + ACT_S
 
-        def act(balancer: BalancerClient) -> StateAnswer:
+        def act(balancer: Client) -> StateAnswer:
             state = balancer.state()
             if state["token"] == token and state["weights"] == wanted:
                 return state  # our own write, whose answer was lost
@@ -120,7 +120,7 @@ class LocalTraffic:
     def _targets(self, home: Home, operation: str, slot: Slot, addresses: list[str], token: str) -> None:
         deadline = home.clock.now() + ACT_S
 
-        def act(balancer: BalancerClient) -> None:
+        def act(balancer: Client) -> None:
             before = balancer.state()
             if sorted(target["address"] for target in before["targets"][slot]) != addresses:
                 count = before["revision"]

@@ -14,6 +14,7 @@ from providers.base import Context, Invalid, Provider, Service
 
 from .cloud import SimCloud
 from .compute import MemoryCompute
+from .insight import Knowledge, MemoryInsight
 from .model import Image, ImageBehaviour, Settings
 from .patches import MemoryInventory, MemoryPatcher
 from .traffic import MemoryTraffic
@@ -106,8 +107,8 @@ def build(context: Context) -> Provider:
     return provider_for(cloud)
 
 
-def provider_for(cloud: SimCloud) -> Provider:
-    """The four contracts of a cloud that is already there."""
+def provider_for(cloud: SimCloud, knowledge: Knowledge | None = None) -> Provider:
+    """The contracts of a cloud that is already there, and what it is to know beyond them."""
     return Provider(
         name="memory",
         compute=MemoryCompute(cloud),
@@ -115,4 +116,5 @@ def provider_for(cloud: SimCloud) -> Provider:
         patcher=MemoryPatcher(cloud),
         inventory=MemoryInventory(cloud),
         write_timeout_s=cloud.write_timeout_s,
+        insight=MemoryInsight(cloud, knowledge or Knowledge()),
     )

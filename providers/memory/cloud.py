@@ -101,10 +101,12 @@ class SimCloud:
         app_version: str | None = None,
         reboot_needed: bool | None = False,
         alias: str | None = None,
+        listening: Sequence[str] | None = ("tcp/0.0.0.0:service",),
     ) -> Image:
         """Register an image; `alias` (such as `base-latest`) then resolves to it."""
         known = None if packages is None else tuple(packages)
-        image = Image(id, known, behaviour or ImageBehaviour(), app_version, reboot_needed)
+        open_to = None if listening is None else tuple(listening)
+        image = Image(id, known, behaviour or ImageBehaviour(), app_version, reboot_needed, open_to)
         self.images[id] = image
         if alias:
             self.aliases[alias] = id

@@ -28,13 +28,17 @@ class ImageBehaviour:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`packages` None: the inventory of its hosts cannot be read. `reboot_needed` None: nobody can tell."""
+    """`packages` None: the inventory of its hosts cannot be read. `reboot_needed` None: nobody can tell.
+
+    `listening` is where its instances listen; None: nobody can tell.
+    """
 
     id: str
     packages: tuple[str, ...] | None = ()
     behaviour: ImageBehaviour = ImageBehaviour()
     app_version: str | None = None
     reboot_needed: bool | None = False
+    listening: tuple[str, ...] | None = ("tcp/0.0.0.0:service",)
 
 
 @dataclass(frozen=True, slots=True)

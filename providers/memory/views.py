@@ -69,7 +69,8 @@ def host(instance: SimInstance) -> HostInventory:
     if instance.state != "running":
         return HostInventory(instance.id, None, problem=f"is {instance.state}: {instance.reason or 'no answer yet'}")
     problem = "its agent does not answer" if instance.image.packages is None else ""
-    return HostInventory(instance.id, instance.image.packages, instance.image.id, problem)
+    image = instance.image
+    return HostInventory(instance.id, image.packages, image.id, problem, listening=image.listening)
 
 
 def answering(svc: SimService, slot: str) -> str | None:

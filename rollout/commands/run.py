@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,17 +55,20 @@ def plan(
 ) -> None:
     """Show what a rollout would do, against the service as it is now."""
     from rollout.control import denials, make_plan
-    from rollout.plan import changes_nothing, raise_if_unsafe
+    from rollout.plan import changes_nothing, raise_if_unsafe, what_blocks
     from rollout.tell.writing import write_out
 
-    installation = find_installation(config)
+    installation, screen = find_installation(config), Screen(as_json=json_out)
     made = make_plan(installation, service, image)
-    raise_if_unsafe(made, denials(installation, service))
-    changes = not changes_nothing(made)
-    document = {"plan": made.to_json(), "hash": made.hash, "changes": changes}
-    if out:
+    raise_if_unsafe(replace(made, concerns=()), denials(installation, service))
+    changes, blocked = not changes_nothing(made), what_blocks(made)
+    document = {"plan": made.to_json(), "hash": made.hash, "changes": changes, "blocked": bool(blocked)}
+    if out and not blocked:
         write_out(out, json.dumps(document, indent=2, sort_keys=True) + "\n")
-    Screen(as_json=json_out).document(document, plan_text(made.to_json(), made.hash, changes))
+    screen.document(document, plan_text(made.to_json(), made.hash, changes))
+    if blocked:  # after the plan: who has to make room sees all that is to know
+        screen.problem(f"rollout: {blocked}" + (f"; {out} was not written" if out else ""))
+        raise typer.Exit(exits.USAGE)
     if detailed_exitcode and changes:
         raise typer.Exit(exits.CHANGES_PENDING)
 

@@ -92,6 +92,7 @@ def _plan(case: Case) -> dict[str, Any]:
     return {
         "hash": case.row.plan_hash,
         **{key: plan.get(key) for key in kept},
+        "concerns": [dict(found) for found in plan.get("concerns") or ()],
         "gates": gates,
         "options": plan["service"].get("options", {}),
     }

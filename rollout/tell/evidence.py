@@ -125,6 +125,7 @@ def plan_section(plan: Mapping[str, Any]) -> Section:
         for name, gate in plan["gates"].items()
         for check in gate["checks"]
     ]
+    facts += [(f"Foreseen ({found['kind']})", found["text"]) for found in plan.get("concerns") or ()]
     rules = Facts([(f"Gate {name}", Ours(gate["rule"])) for name, gate in plan["gates"].items()])
     return Section("Plan", [Facts(facts), rules, Table(("gate", "check", "options"), rows)])
 

@@ -10,12 +10,15 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto import mock_aws
 
-from providers.aws.adapter import build
 from providers.aws.options import Options
-from providers.base import Context, Provider, Service, plain
+from providers.base import SLOTS, Context, Provider, Service, plain
 from providers.memory.clock import VirtualClock
+from tests.aws.stubs import Answers
+from tests.aws.truer import Manner, truer
+from tests.aws.wire import BY_HAND, Wire, in_process_wire
 
 REGION = "eu-central-1"
 CREDENTIALS = {
@@ -30,7 +33,10 @@ CREDENTIALS = {
 
 @dataclass
 class Account:
-    """Network, one balancer with a listener and a test listener, two images; services are added to it."""
+    """Network, one balancer, two images; services are added to it.
+
+    `manner`: how slow it is and how small its pages are; `answers`: what moto lacks; `wire`: for `wire.wire(account)`.
+    """
 
     endpoint_url: str = ""
     region: str = REGION
@@ -38,7 +44,11 @@ class Account:
     balancer: str = ""
     vpc: str = ""
     images: dict[str, str] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
     ports: int = 8000
+    manner: Manner = field(default_factory=Manner)
+    answers: Answers = field(default_factory=Answers)
+    wire: Wire = field(default_factory=lambda: Wire(Answers()))
 
     def __post_init__(self) -> None:
         ec2, elbv2 = self.client("ec2"), self.client("elbv2")
@@ -54,7 +64,9 @@ class Account:
             self.images[name] = self.image(name)
 
     def client(self, api: str) -> Any:
-        return boto3.client(api, region_name=self.region, endpoint_url=self.endpoint_url or None)
+        """A person's own client: lines on the wire neither see nor disturb it."""
+        config = Config(user_agent_extra=BY_HAND)
+        return boto3.client(api, region_name=self.region, endpoint_url=self.endpoint_url or None, config=config)
 
     def image(self, name: str, architecture: str = "x86_64") -> str:
         """A registered image."""
@@ -114,6 +126,32 @@ class Account:
             Tags=[{"Key": "team", "Value": "shop", "PropagateAtLaunch": True}],
         )
 
+    def until_healthy(self, target_group: str, targets: int) -> None:
+        """Let the account take the time that fresh targets need."""
+        asked = self.client("elbv2")
+        for _ in range(100):
+            found = asked.describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
+            if sum(one["TargetHealth"]["State"] == "healthy" for one in found) == targets:
+                return
+            self.manner.pass_time()
+        raise AssertionError(f"never {targets} healthy targets in {target_group}: {found}")
+
+    def test_rules(self, service: Service) -> None:
+        """Rules on the first route's listener by which the test header chooses the slot."""
+        options, elbv2 = Options.of(service), self.client("elbv2")
+        for priority, slot in enumerate(SLOTS, 1):
+            elbv2.create_rule(
+                ListenerArn=options.routes[0].listener,
+                Priority=priority,
+                Conditions=[
+                    {
+                        "Field": "http-header",
+                        "HttpHeaderConfig": {"HttpHeaderName": options.test_header, "Values": [slot]},
+                    }
+                ],
+                Actions=[{"Type": "forward", "TargetGroupArn": options.routes[0].target_group(slot)}],
+            )
+
     def service(self, name: str = "shop", capacity: int = 2, *, on_demand: bool = True, **more: Any) -> Service:
         """Blue serves `base-1`; green is there as a parked slot, or (on demand) only as an empty target group."""
         blue, green = self.target_group(f"{name}-blue"), self.target_group(f"{name}-green")
@@ -121,6 +159,7 @@ class Account:
         self.group(f"{name}-blue", self.template(f"{name}-blue", self.images["base-1"]), capacity, [blue])
         if not on_demand:
             self.group(f"{name}-green", self.template(f"{name}-green", self.images["base-1"]), 0, [])
+        self.until_healthy(blue, capacity)
         options = {
             "region": self.region,
             "blue": f"{name}-blue",
@@ -131,18 +170,26 @@ class Account:
             "test_url": f"http://front.internal:{self.ports}",
             **more,
         }
-        return Service(name, plain(Options.of(Service(name, options))))
+        self.services[name] = Service(name, plain(Options.of(Service(name, options))))
+        return self.services[name]
 
 
 def open_provider(folder: Path, clock: Any = None) -> Provider:
+    from providers.aws.adapter import build
+
     return build(Context(folder, folder, clock or VirtualClock()))
 
 
 @contextmanager
 def in_process() -> Iterator[Account]:
     """An account on moto inside of this process."""
-    with pytest.MonkeyPatch.context() as patched, mock_aws():
+    answers = Answers()
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        mock_aws(),
+        truer() as manner,
+        in_process_wire(answers) as between,
+    ):
         for key, value in CREDENTIALS.items():
             patched.setenv(key, value)
-        patched.setenv("MOTO_ENABLE_AMI_VALIDATION", "1")
-        yield Account()
+        yield Account(manner=manner, answers=answers, wire=between)

@@ -12,9 +12,11 @@ from providers.base import (
     Counters,
     Environment,
     HostInventory,
+    Insight,
     Instance,
     InstanceState,
     Inventory,
+    Metric,
     Patch,
     Patcher,
     Provider,
@@ -78,6 +80,12 @@ class World:
     since: Reading | None = None
     inventories: dict[str, Sequence[HostInventory]] = field(default_factory=dict)
     routes: dict[str, TestRoute] = field(default_factory=dict)
+    concerns: Any = ()
+    statuses: dict[str, Any] = field(default_factory=dict)
+    alarms: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)  # by the metric's name
+    has_insight: bool = True
+    asked: list[Any] = field(default_factory=list, compare=False)
     trouble: Exception | None = None
     rubbish: Callable[[], Any] | None = None
     writes: list[str] = field(default_factory=list)
@@ -102,6 +110,7 @@ def provider(world: World) -> Provider:
         cast(Patcher, _Part(world)),
         cast(Inventory, _Inventory(world)),
         write_timeout_s=1.0,
+        insight=cast(Insight, _Insight(world)) if world.has_insight else None,
     )
 
 
@@ -134,3 +143,23 @@ class _Traffic(_Part):
 class _Inventory(_Part):
     def read(self, service: Service, slot: Slot) -> Any:
         return self._world.say(self._world.inventories.get(slot, ()))
+
+
+class _Insight(_Part):
+    """`World.asked` has every call with its arguments."""
+
+    def foresee(self, service: Service, *how: Any) -> Any:
+        self._world.asked.append(("foresee", *how))
+        return self._world.say(self._world.concerns)
+
+    def examine(self, service: Service, slot: Slot) -> Any:
+        self._world.asked.append(("examine", slot))
+        return self._world.say(self._world.statuses.get(slot, ()))
+
+    def alarms(self, service: Service, names: Sequence[str]) -> Any:
+        self._world.asked.append(("alarms", tuple(names)))
+        return self._world.say({name: self._world.alarms[name] for name in names if name in self._world.alarms})
+
+    def measure(self, service: Service, metric: Metric, start: float, end: float) -> Any:
+        self._world.asked.append(("measure", metric, start, end))
+        return self._world.say(self._world.figures.get(metric.name, {"blue": None, "green": None}))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -13,7 +15,7 @@ Behave = Callable[[socket.socket, threading.Event], None]
 
 @dataclass
 class Server:
-    """`requests` are the raw heads of what was asked."""
+    """`requests` are what was asked, as it came: heads, and bodies where there were any."""
 
     address: str
     requests: list[str] = field(default_factory=list)
@@ -34,6 +36,22 @@ class Servers(ExitStack):
         """These bytes, whatever was asked, and then nothing more."""
         return self.start(lambda connection, _: connection.sendall(what))
 
+    def deciding(self, answer: Callable[[str], bytes]) -> Server:
+        """Whole answers, each made from the head of what was asked (and what came with it)."""
+
+        def decide(connection: socket.socket, _: threading.Event, head: str) -> None:
+            connection.sendall(answer(head))
+
+        return self._start(decide)
+
+    def greeting(self, what: bytes) -> Server:
+        """These bytes at once, before anything was asked."""
+        return self._start(lambda connection, *_: connection.sendall(what), hears=False)
+
+    def secured(self, context: ssl.SSLContext) -> Server:
+        """Speaks TLS, and says ok to whoever gets that far."""
+        return self._start(lambda connection, *_: connection.sendall(said("ok")), context=context)
+
     def silent(self) -> Server:
         """Takes the request and never says anything."""
 
@@ -53,6 +71,14 @@ class Servers(ExitStack):
         return self.start(drip)
 
     def start(self, behave: Behave) -> Server:
+        return self._start(lambda connection, closing, _: behave(connection, closing))
+
+    def _start(
+        self,
+        behave: Callable[[socket.socket, threading.Event, str], None],
+        hears: bool = True,
+        context: ssl.SSLContext | None = None,
+    ) -> Server:
         listener = socket.create_server(("127.0.0.1", 0))
         host, port = listener.getsockname()
         server, closing = Server(f"{host}:{port}"), threading.Event()
@@ -65,8 +91,11 @@ class Servers(ExitStack):
 
         def answer(connection: socket.socket) -> None:
             with connection, suppress(OSError):
-                server.requests.append(_head(connection))
-                behave(connection, closing)
+                spoken = context.wrap_socket(connection, server_side=True) if context else connection
+                with spoken:
+                    head = _head(spoken) if hears else ""
+                    server.requests.append(head)
+                    behave(spoken, closing, head)
 
         threading.Thread(target=serve, daemon=True).start()
         self.callback(_close, listener)
@@ -79,6 +108,12 @@ class Servers(ExitStack):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             host, port = listener.getsockname()
         return f"{host}:{port}"
+
+
+def said(body: str, status: int = 200, headers: str = "") -> bytes:
+    """A whole answer."""
+    content = body.encode()
+    return f"HTTP/1.1 {status} Said\r\ncontent-length: {len(content)}\r\n{headers}\r\n".encode() + content
 
 
 def _close(listener: socket.socket) -> None:
@@ -94,4 +129,11 @@ def _head(connection: socket.socket) -> str:
         if not more:
             break
         said += more
+    head, _, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
+    while length and len(body) < int(length.group(1)):  # unread bytes would break off the answer
+        more = connection.recv(4096)
+        if not more:
+            break
+        said, body = said + more, body + more
     return said.decode("latin-1")

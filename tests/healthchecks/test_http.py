@@ -189,7 +189,7 @@ def test_one_hanging_instance_does_not_use_up_the_time_of_the_others(servers: Se
 
 @pytest.mark.parametrize(
     "route",
-    ["http://169.254.169.254/latest", "http://[fd00:ec2::254]", "http://me:hunter2@127.0.0.1", "http://x.y"],
+    ["http://169.254.169.254/latest", "http://[fd00:ec2::254]", "http://me:hunter2@127.0.0.1", "http://shop_1.x"],
 )
 def test_an_address_that_is_refused_is_unknown_and_names_no_password(route: str) -> None:
     """Otherwise whoever writes a test route makes us fetch credentials, or reads ours in the journal."""

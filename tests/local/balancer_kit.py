@@ -205,17 +205,20 @@ class Load:
                     began = time.monotonic()
                     try:
                         writer.write(request)
-                        status, by = await _answer(reader)
+                        status, by, stays = await _answer(reader)
                     except (OSError, asyncio.IncompleteReadError, ValueError):
                         self.sent.append(Sent(method, began, time.monotonic(), 0, ""))
                         break
                     self.sent.append(Sent(method, began, time.monotonic(), status, by))
+                    if not stays:
+                        break
             finally:
                 writer.close()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bool]:
+    """Status, side, and whether the connection may be used again."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
     await reader.readexactly(int(fields["content-length"]))
-    return int(head.split(" ")[1]), fields.get("x-rollout-served-by", "")
+    return int(head.split(" ")[1]), fields.get("x-rollout-served-by", ""), fields.get("connection") != "close"

@@ -113,7 +113,8 @@ class Fleet:
 
     def _ours(self, process: psutil.Process) -> bool:
         try:
-            here = f"--dir {self.root}" in " ".join(process.cmdline())
+            said = " ".join(process.cmdline())
+            here = f"--dir {self.root}" in said or f"-C {self.root}" in said
             return here or process.environ().get(SERVICE, "").endswith(f"@{self.root}")
         except psutil.Error:
             return False

@@ -120,9 +120,9 @@ class _UnixConnection(http.client.HTTPConnection):
         self._deadline = deadline
 
     def connect(self) -> None:
-        channel = _Channel(self._deadline)
+        channel = Channel(self._deadline)
         try:
-            with _short_path(self._directory) as path:
+            with short_path(self._directory) as path:
                 channel.connect(path)
         except BaseException:
             channel.close()
@@ -130,7 +130,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = channel
 
 
-class _Channel(socket.socket):
+class Channel(socket.socket):
     """Every step gets only what is left of the whole: an answer that drips does not go on for ever."""
 
     def __init__(self, deadline: float) -> None:
@@ -145,6 +145,10 @@ class _Channel(socket.socket):
         self._limit()
         super().sendall(*arguments)
 
+    def recv(self, *arguments: Any) -> bytes:
+        self._limit()
+        return super().recv(*arguments)
+
     def recv_into(self, *arguments: Any) -> int:
         self._limit()
         return super().recv_into(*arguments)
@@ -157,7 +161,8 @@ class _Channel(socket.socket):
 
 
 @contextmanager
-def _short_path(directory: Path) -> Iterator[str]:
+def short_path(directory: Path) -> Iterator[str]:
+    """The path of a folder's control socket, in a form that the kernel takes."""
     # The kernel limits a socket's path, not a folder's: a long one is reached through its open descriptor.
     direct = str(directory / SOCKET)
     if len(os.fsencode(direct)) <= MAX_SOCKET_PATH:

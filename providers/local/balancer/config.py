@@ -10,6 +10,7 @@ from typing import cast
 from providers.local.balancer.state import InvalidState, parse_address
 
 CONFIG = "config.json"
+KINDS = ("builtin", "haproxy")
 
 
 class ConfigError(Exception):
@@ -34,6 +35,7 @@ class Health:
 class Config:
     """listen, test_listen: `ip:port` of traffic and of the test route (None: none). Times in seconds.
 
+    kind: which balancer this folder is of, `builtin` or `haproxy`. program: of haproxy, where it was found.
     served_by: answers carry X-Rollout-Served-By. trust_forwarded: keep X-Forwarded-Proto and -Host of the
     sender, for a balancer that stands behind another proxy.
     """
@@ -46,6 +48,8 @@ class Config:
     connect_timeout_s: float = 2.0
     response_timeout_s: float = 60.0
     drain_s: float = 2.0
+    kind: str = "builtin"
+    program: str | None = None
 
 
 def load_config(directory: Path) -> Config:
@@ -71,6 +75,10 @@ def parse_config(document: object) -> Config:
         values["health"] = _parse_health(values["health"])
     for key in ("connect_timeout_s", "response_timeout_s", "drain_s"):
         _positive(values, key)
+    if values.get("kind", KINDS[0]) not in KINDS:
+        raise ValueError(f"kind: one of {', '.join(KINDS)} is needed")
+    if not isinstance(values.get("program", ""), str | None):
+        raise ValueError("program: a path is needed")
     for key in ("served_by", "trust_forwarded"):
         if not isinstance(values.get(key, True), bool):
             raise ValueError(f"{key}: true or false is needed")

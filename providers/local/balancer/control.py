@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
 
 from aiohttp import web
 
@@ -20,6 +19,7 @@ from providers.local.balancer.client import UNTIL
 from providers.local.balancer.config import Config
 from providers.local.balancer.counters import Counters, Flights
 from providers.local.balancer.health import HealthWatch
+from providers.local.balancer.mark import read_mark
 from providers.local.balancer.route import RouteTable
 from providers.local.balancer.state import (
     InvalidState,
@@ -34,7 +34,6 @@ from providers.local.balancer.state import (
 )
 from providers.local.balancer.store import StateStore
 
-MARK = "mark.json"
 # From the state in force to the wanted one; None: the last write was this one already.
 Change = Callable[[State], State | None]
 
@@ -58,7 +57,7 @@ class Control:
         test: Counters,
         log: logging.Logger,
     ) -> None:
-        self._mark = directory / MARK
+        self._directory = directory
         self._own_addresses = {config.listen, config.test_listen}
         self._store, self._routes, self._watch, self._flights = store, routes, watch, flights
         self._traffic, self._test, self._log = traffic, test, log
@@ -85,7 +84,7 @@ class Control:
             weights=dict(state.weights),
             targets=self._routes.describe(),
             token=state.token,
-            mark=_read_mark(self._mark),
+            mark=read_mark(self._directory),
             counters=self._traffic.to_json(),
             test_counters=self._test.to_json(),
             counters_id=self._counters_id,
@@ -196,15 +195,3 @@ def _raise_if_late(request: web.Request) -> None:
 def _raise_if_stale(state: State, expected: int | None) -> None:
     if expected is not None and expected != state.revision:
         raise StaleRevision(f"the revision is {state.revision}, not {expected}: someone else changed it")
-
-
-def _read_mark(path: Path) -> dict[str, object] | None:
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        return {"unreadable": str(error)}
-    if not isinstance(document, dict):
-        return {"unreadable": "not a JSON object"}
-    return cast("dict[str, object]", document)

@@ -39,7 +39,7 @@ def ensure_running(directory: Path, timeout_s: float) -> None:
     if not directory.is_dir():
         raise LaunchError(f"{directory} is not there: the balancer was never set up")
     while True:
-        with _one_at_a_time(directory, deadline - time.monotonic()):
+        with one_at_a_time(directory, deadline - time.monotonic()):
             if recorded(directory / PARENT) is None:
                 _start(directory, deadline)
         try:
@@ -61,7 +61,7 @@ def stop(directory: Path, timeout_s: float) -> None:
     if not directory.is_dir():
         return
     deadline = time.monotonic() + timeout_s
-    with _one_at_a_time(directory, timeout_s):
+    with one_at_a_time(directory, timeout_s):
         parent = recorded(directory / PARENT)
         if parent is not None and not end(parent, signal.SIGTERM, deadline - time.monotonic()):
             _kill(parent)
@@ -112,7 +112,8 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _one_at_a_time(directory: Path, timeout_s: float) -> Iterator[None]:
+def one_at_a_time(directory: Path, timeout_s: float) -> Iterator[None]:
+    """Only one command starts or stops the balancer of a folder. Raises LaunchError."""
     lock = os.open(directory / LAUNCH_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         lock_within(lock, timeout_s, "")

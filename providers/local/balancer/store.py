@@ -63,6 +63,14 @@ def load(directory: Path) -> tuple[State, str | None]:
     return previous, f"{STATE} could not be used ({why}); fell back to revision {previous.revision}"
 
 
+def previous(directory: Path) -> State | None:
+    """The generation before the one in force, if it can be read."""
+    try:
+        return _read(directory / PREVIOUS)
+    except (OSError, ValueError):
+        return None
+
+
 class StateStore:
     """The state of one running worker: `state` is what is on disk and in force.
 
@@ -83,7 +91,7 @@ class StateStore:
         """
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            lock_within(lock, timeout_s, "another worker still holds the state")
+            lock_within(lock, timeout_s, "another process still holds the state")
             state, notice = load(directory)
             store = cls(directory, lock, state, notice)
             if notice is not None:
@@ -92,6 +100,14 @@ class StateStore:
             os.close(lock)
             raise
         return store
+
+    @property
+    def seized(self) -> bool:
+        """Whether somebody went over our lock, with `seize`: nothing may be saved any more."""
+        try:
+            return (self._directory / LOCK).stat().st_ino != os.fstat(self._lock).st_ino
+        except FileNotFoundError:
+            return True
 
     def save(self, state: State) -> None:
         """Make `state` the truth: on disk first, then in `self.state`. Raises OSError: nothing is promised.
@@ -127,6 +143,13 @@ class StateStore:
             link.replace(previous)
         temporary.replace(current)
         sync_folder(self._directory)
+
+
+def seize(directory: Path) -> None:
+    """Take the lock away from whoever holds it and does not go on; the next `open` gets another one."""
+    aside = directory / f"{LOCK}.{os.getpid()}"
+    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    aside.replace(directory / LOCK)
 
 
 def lock_within(descriptor: int, timeout_s: float, complaint: str) -> None:

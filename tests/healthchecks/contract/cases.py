@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from healthchecks import balancer, failed_responses, fidelity, http, vulnerabilities
-from providers.base import Counters, TargetHealth, TestRoute
+from healthchecks import (
+    alarms,
+    balancer,
+    failed_responses,
+    fidelity,
+    hosts,
+    http,
+    metrics,
+    patches,
+    room,
+    vulnerabilities,
+)
+from providers.base import Alarm, Concern, Counters, HostInventory, HostStatus, PatchState, TargetHealth, TestRoute
 from tests.healthchecks.advisory_data import patched_world, write_advisories
-from tests.healthchecks.fakes import OLD, World, environments, instance, reading
+from tests.healthchecks.contract.more_cases import MORE
+from tests.healthchecks.contract.stage import Case, Scenario, Stage
+from tests.healthchecks.fakes import NOW, OLD, World, environments, instance, reading
 from tests.healthchecks.servers import Server, Servers
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a scenario may use: real servers, and a folder of its own."""
-
-    servers: Servers
-    folder: Path
-
-
-Scenario = Callable[[Stage], tuple[Any, World]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """`hanging` is the scenario in which the other side never answers: for each check that uses the network."""
-
-    passing: Scenario
-    failing: Scenario
-    unclear: Scenario
-    hanging: Scenario | None = None
 
 
 def _http(start: Callable[[Servers], Server]) -> Scenario:
@@ -73,7 +63,44 @@ def _vulnerabilities(after: str, whole: bool = True) -> Scenario:
     return scenario
 
 
+def _room(*concerns: Concern) -> Scenario:
+    return lambda stage: (room.Options(), World(concerns=concerns))
+
+
+def _hosts(*statuses: HostStatus) -> Scenario:
+    return lambda stage: (hosts.Options(), World(statuses={"green": statuses}))
+
+
+def _alarms(state: Any) -> Scenario:
+    known = {"shop-green-5xx": Alarm("shop-green-5xx", state, "threshold crossed", 1.0)}
+    return lambda stage: (alarms.Options(("shop-{slot}-5xx",)), World(alarms=known))
+
+
+def _metrics(value: float | None, **options: Any) -> Scenario:
+    found = {"latency": {"blue": 0.2, "green": value}}
+    return lambda stage: (metrics.Options("shop", "latency", "p99", max=0.5, **options), World(figures=found))
+
+
+def _patches(*states: PatchState | None) -> Scenario:
+    hosts = [HostInventory(f"green-{n}", (), patches=state) for n, state in enumerate(states, 1)]
+    return lambda stage: (patches.Options(), World(inventories={"green": list(hosts), "blue": list(hosts)}))
+
+
 CASES: dict[str, Case] = {
+    **MORE,
+    "alarms": Case(passing=_alarms("ok"), failing=_alarms("alarm"), unclear=_alarms("unknown")),
+    "hosts": Case(
+        passing=_hosts(HostStatus("i-1", "ok"), HostStatus("i-2", "ok", "system-reboot planned")),
+        failing=_hosts(HostStatus("i-1", "ok"), HostStatus("i-2", "impaired", "unreachable", "panic\n" * 900)),
+        unclear=_hosts(HostStatus("i-1", "unknown", "initializing")),
+    ),
+    "metrics": Case(passing=_metrics(0.3), failing=_metrics(0.9), unclear=_metrics(None)),
+    "room": Case(
+        passing=_room(Concern("notice", "recurs 0 3 * * *")),
+        failing=_room(Concern("unknown", "denied"), Concern("blocks", "no addresses")),
+        unclear=_room(Concern("notice", "x" * 9000), Concern("unknown", "denied")),
+        nothing_is_sound=True,
+    ),
     "http": Case(
         passing=_http(lambda servers: servers.answering(204, b"")),
         failing=_http(lambda servers: servers.answering(500)),
@@ -94,6 +121,11 @@ CASES: dict[str, Case] = {
         passing=_fidelity("image-2"),
         failing=_fidelity(OLD, environments=environments()),
         unclear=_fidelity(None),
+    ),
+    "patches": Case(
+        passing=_patches(PatchState(NOW), PatchState(NOW)),
+        failing=_patches(PatchState(NOW), PatchState(NOW, missing=1, missing_security=1)),
+        unclear=_patches(PatchState(NOW), None),
     ),
     "vulnerabilities": Case(
         passing=_vulnerabilities("2.0"),

@@ -1,0 +1,143 @@
+"""Would the standby's hosts exceed what the account may run, counted in vCPUs for each family of types and market?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any, Literal
+
+from providers.aws.cloud import Cloud
+from providers.aws.groups import Group
+from providers.aws.outlook import Ahead, blocks, choices, notice, template_data, unknown
+from providers.base import Concern
+
+Market = Literal["on-demand", "spot"]
+CODES: Mapping[str, Mapping[Market, str]] = {
+    "standard": {"on-demand": "L-1216C47A", "spot": "L-34B43A08"},
+    "g": {"on-demand": "L-DB2E81BA", "spot": "L-3819A6DF"},
+    "p": {"on-demand": "L-417A185B", "spot": "L-7212CCBC"},
+    "p5": {"on-demand": "L-417A185B"},  # on spot they count for quotas of their own
+    "f": {"on-demand": "L-74FC7D96", "spot": "L-88CF9481"},
+    "x": {"on-demand": "L-7295265B", "spot": "L-E3A00192"},
+    "inf": {"on-demand": "L-1945791B", "spot": "L-B5D1601B"},
+    "trn": {"on-demand": "L-2C3B7624"},
+    "dl": {"on-demand": "L-6E869C2A", "spot": "L-85EED4F7"},
+    "u": {"on-demand": "L-43DA4232"},
+    "hpc": {"on-demand": "L-F7808C92"},
+}
+STANDARD = {"a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"}
+ALIASES = {"vt": "g", "gr": "g"}
+TYPES_A_CALL = 100
+INSTANCES_A_PAGE = 1000
+
+
+def family_of(kind: str) -> str:
+    """Which quota an instance type counts for; "" where that is not known."""
+    match = re.match(r"([a-z]+)-?(\d*)", kind)
+    letters, generation = match.groups() if match else ("", "")
+    if letters == "p" and int(generation or 0) >= 5:
+        return "p5"
+    found = "standard" if letters in STANDARD else ALIASES.get(letters, letters)
+    return found if found in CODES else ""
+
+
+def vcpus(ahead: Ahead) -> list[Concern]:
+    data, group = template_data(ahead.cloud, ahead.source), ahead.source
+    if (data.get("Placement") or {}).get("Tenancy") == "host":
+        return []  # on hosts of one's own, which are paid for already
+    if data.get("InstanceRequirements") or _by_requirements(group):
+        return [unknown(f"{_name(group)}: its types are chosen by requirements: compare the vCPU quotas yourself")]
+    offered = [(kind or str(data.get("InstanceType", "")), weight) for kind, weight in choices(group)]
+    if strange := sorted({kind for kind, _ in offered if not family_of(kind)}):
+        return [unknown(f"{_name(group)}: it is not known which vCPU quota {strange[0]!r} counts for; look it up")]
+    running = _running(ahead)
+    sizes = _sizes(ahead.cloud, {kind for kind, _ in offered} | {kind for kind, _ in running})
+    found = []
+    for market, units in _markets(group, data, ahead.capacity).items():
+        if units:
+            found += _judge(ahead, market, units, offered, running, sizes)
+    return found
+
+
+def _judge(
+    ahead: Ahead,
+    market: Market,
+    units: int,
+    offered: Sequence[tuple[str, int]],
+    running: Sequence[tuple[str, Market]],
+    sizes: Mapping[str, int],
+) -> list[Concern]:
+    families, found = sorted({family_of(kind) for kind, _ in offered}), []
+    for family in families:
+        needs = [ceil(units / weight) * sizes[kind] for kind, weight in offered if family_of(kind) == family]
+        least, most = min(needs) if len(families) == 1 else 0, max(needs)
+        code = CODES[family].get(market)
+        if code is None:
+            found.append(
+                unknown(f"{_name(ahead.source)}: the {market} quota of {family} types is not known; look it up")
+            )
+            continue
+        quota = ahead.cloud.read("service-quotas", "get_service_quota", ServiceCode="ec2", QuotaCode=code)["Quota"]
+        counted = {each for each, codes in CODES.items() if codes.get(market) == code}
+        used = sum(sizes.get(kind, 0) for kind, how in running if how == market and family_of(kind) in counted)
+        limit = int(quota["Value"])
+        if used + most <= limit:
+            continue
+        told = (
+            f"vCPU quota {quota.get('QuotaName') or family} ({code}): {limit} in {ahead.cloud.place.region}, {used} "
+            f"in use, {{}} more for {units} units beside {_name(ahead.source)}; raise it in Service Quotas first"
+        )
+        short = used + least > limit
+        found.append(
+            blocks(told.format(least))
+            if short
+            else notice(f"{told.format(f'up to {most}')}, or see that smaller types are chosen")
+        )
+    return found
+
+
+def _name(group: Group) -> str:
+    return str(group["AutoScalingGroupName"])
+
+
+def _by_requirements(group: Group) -> bool:
+    overrides = (group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate", {}).get("Overrides") or []
+    return any(one.get("InstanceRequirements") for one in overrides)
+
+
+def _markets(group: Group, data: Mapping[str, Any], capacity: int) -> dict[Market, int]:
+    """How many of these units are bought how."""
+    mixed = group.get("MixedInstancesPolicy")
+    if not mixed:
+        spot = (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
+        return {"spot": capacity} if spot else {"on-demand": capacity}
+    policy = mixed.get("InstancesDistribution") or {}
+    base = min(capacity, int(policy.get("OnDemandBaseCapacity") or 0))
+    share = policy.get("OnDemandPercentageAboveBaseCapacity")
+    bought = base + ceil((capacity - base) * (100 if share is None else int(share)) / 100)
+    return {"on-demand": bought, "spot": capacity - bought}
+
+
+def _running(ahead: Ahead) -> list[tuple[str, Market]]:
+    """Type and market of each instance that counts for a quota, but for those that the standby will have given up."""
+    reservations = ahead.cloud.pages(
+        "ec2",
+        "describe_instances",
+        "Reservations",
+        Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}],
+        PaginationConfig={"PageSize": INSTANCES_A_PAGE},
+    )
+    return [
+        (str(one["InstanceType"]), "spot" if one.get("InstanceLifecycle") == "spot" else "on-demand")
+        for reservation in reservations
+        for one in reservation.get("Instances", ())
+        if (one.get("Placement") or {}).get("Tenancy") != "host" and one["InstanceId"] not in ahead.given_up
+    ]
+
+
+def _sizes(cloud: Cloud, kinds: set[str]) -> dict[str, int]:
+    found = cloud.batches(
+        "ec2", "describe_instance_types", "InstanceTypes", "InstanceTypes", sorted(kinds), TYPES_A_CALL
+    )
+    return {one["InstanceType"]: int(one["VCpuInfo"]["DefaultVCpus"]) for one in found}
