@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (begin, run, guard, look, tell, server, care, keep):
+for part in (begin, run, guard, look, tell, server, care, keep, bake):
     app.add_typer(part.commands)
 
 

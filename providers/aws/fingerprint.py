@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -165,8 +164,11 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=_text)
+def _canonical(value: Any) -> list[tuple[str, str]]:
+    """The same for the same content, whatever its order."""
+    fields: Fields = {}
+    _add(fields, "", value)
+    return sorted(fields.items())
 
 
 def _words(words: Any) -> str:

@@ -89,6 +89,11 @@ def packages(entries: Sequence[Mapping[str, str]], agent: Mapping[str, Any]) -> 
     """As package URLs, sorted. Raises Invalid, ValueError for what is not known for sure: then no package is."""
     system = ssm.operating_system(agent)
     kind, vendor = DISTRIBUTIONS[system]
+    if kind == "deb":  # matched by binary names, a hole would look closed
+        raise ValueError(
+            f"the advisories of {vendor} go by source packages, and the agent's inventory does not tell these; "
+            "use the check `patches` for this host instead of `vulnerabilities`"
+        )
     distro = f"{vendor}-{agent.get('PlatformVersion', '')}".rstrip("-")
     found = set[str]()
     for entry in entries:

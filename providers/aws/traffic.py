@@ -8,8 +8,9 @@ from typing import Any
 from providers.aws import marks, routes, weights
 from providers.aws.cloud import Cloud, Clouds, Place, Writing
 from providers.aws.counters import Counting
-from providers.aws.groups import Group, read_groups
+from providers.aws.groups import Group, owner_of, read_groups
 from providers.aws.members import plan_exactly, plan_none
+from providers.aws.mirroring import follow_target_groups
 from providers.aws.options import Options
 from providers.aws.routes import Seen, groups_of
 from providers.aws.targets import Listed, health, health_of, read_health, registered
@@ -78,6 +79,8 @@ class AwsTraffic:
             # The group brings its own hosts with it: the named ones, and perhaps others.
             plan = plan_exactly(cloud, slot, group, wanted, health_of(cloud, ours))
         plan.carry_out(writing)
+        if owner_of(group) is not None:  # a copy of ours: AWS takes some policies only from a group that is attached
+            follow_target_groups(cloud, options, slot)
 
     def set_weights(self, service: Service, weights: Weights, expected: Route, token: str) -> Route:
         cloud, options = self._clouds.of(service)

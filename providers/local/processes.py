@@ -114,7 +114,7 @@ class Processes:
         return _instance(record, "failed", None, reason, own_fault=own_fault)
 
     def all_of(self, record: Record) -> list[psutil.Process]:
-        """The live processes of an instance: those with its tag, also where they were left behind, and their children."""
+        """The live processes of an instance: those with its tag, also if they were left behind, and their children."""
         found = {process.pid: process for process in self._members().get(record.id, [])}
         for process in list(found.values()):
             with contextlib.suppress(psutil.Error):

@@ -17,8 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from _figures import Figure, show
 
@@ -122,12 +121,13 @@ def state(directory: Path) -> list[list[dict[str, object]]]:
 def target(name: str) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.local.balancer_target", name, "0"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
-        with process.stdout as said:
-            yield f"127.0.0.1:{int(said.readline())}"
+        yield f"127.0.0.1:{int(process.stdout.readline())}"
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 def free_port() -> int:

@@ -136,12 +136,20 @@ class Account:
             self.manner.pass_time()
         raise AssertionError(f"never {targets} healthy targets in {target_group}: {found}")
 
-    def test_rules(self, service: Service) -> None:
-        """Rules on the first route's listener by which the test header chooses the slot."""
+    def test_listener(self, port: int) -> str:
+        """A listener that has no answer but what `test_rules` gives it."""
+        lost = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+        made = self.client("elbv2").create_listener(
+            LoadBalancerArn=self.balancer, Protocol="HTTP", Port=port, DefaultActions=[lost]
+        )
+        return str(made["Listeners"][0]["ListenerArn"])
+
+    def test_rules(self, service: Service, listener: str = "") -> None:
+        """Rules by which the test header chooses the slot, on this listener, else on the first route's."""
         options, elbv2 = Options.of(service), self.client("elbv2")
         for priority, slot in enumerate(SLOTS, 1):
             elbv2.create_rule(
-                ListenerArn=options.routes[0].listener,
+                ListenerArn=listener or options.routes[0].listener,
                 Priority=priority,
                 Conditions=[
                     {

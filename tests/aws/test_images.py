@@ -28,7 +28,7 @@ class Shop:
 
     def change(self, name: str, **values: Any) -> str:
         """Make one of the account's images different from what it was registered as."""
-        from moto.ec2 import ec2_backends
+        from moto.ec2.models import ec2_backends
 
         image = self.account.images[name]
         for key, value in values.items():

@@ -38,7 +38,7 @@ def test_patched_hosts_pass() -> None:
         ({"pending_reboot": 3}, "3 patches wait for a reboot"),
     ],
 )
-def test_one_host_that_is_not_patched_fails(changes: dict[str, int], says: str) -> None:
+def test_one_host_that_is_not_patched_fails(changes: dict[str, Any], says: str) -> None:
     """Otherwise a host with a known hole is given traffic."""
     verdict = _ask(CLEAN, replace(CLEAN, **changes))
     assert (verdict.answer, verdict.severity) == ("fail", 0.5)

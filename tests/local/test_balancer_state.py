@@ -160,7 +160,7 @@ def test_a_second_worker_waits_for_the_first_ones_lock(tmp_path: Path) -> None:
     """Else a dying worker's last write undoes what its successor acknowledged."""
     create(tmp_path, {"blue": 100, "green": 0}, TARGETS)
     first = StateStore.open(tmp_path, 1.0)
-    with pytest.raises(TimeoutError, match="another worker"):
+    with pytest.raises(TimeoutError, match="another process"):
         StateStore.open(tmp_path, 0.05)
     first.close()
     StateStore.open(tmp_path, 1.0).close()

@@ -14,21 +14,24 @@ from pathlib import Path
 
 import pytest
 
+from providers.base import Weights
 from providers.local import rollback
 from providers.local.balancer import store
 from providers.local.balancer.client import SOCKET, Conflict, Refused, Unreachable
 from providers.local.balancer.launcher import LaunchError
-from providers.local.haproxy import client as client_module
-from providers.local.haproxy import launcher
+from providers.local.haproxy import launcher, program
 from providers.local.haproxy.cli import Cli, Overtaken
 from providers.local.haproxy.client import HaproxyClient
 from providers.local.haproxy.kind import Haproxy
+from providers.local.haproxy.stats import parse
 from providers.local.haproxy.weights import KEY, MAP, Entry
 from tests.local.balancer_kit import PATIENCE_S, ROOT, Load, wait_until
 from tests.local.haproxy_kit import NEEDS_HAPROXY, HaproxyKit
 
 pytestmark = NEEDS_HAPROXY
-BLUE, HALF, GREEN = {"blue": 100, "green": 0}, {"blue": 50, "green": 50}, {"blue": 0, "green": 100}
+BLUE: Weights = {"blue": 100, "green": 0}
+HALF: Weights = {"blue": 50, "green": 50}
+GREEN: Weights = {"blue": 0, "green": 100}
 
 
 @pytest.fixture
@@ -172,12 +175,15 @@ def test_targets_come_and_go_without_a_restart_and_without_a_failure(kit: Haprox
         load.wait_for(100)
         counted = kit.client.state()["counters"]["blue"]
         kit.client.set_targets("blue", [more.address], expected_revision=None, token="fewer")
-        wait_until(lambda: len(kit.tell("show servers conn blue").splitlines()) == 2, "they are gone from HAProxy")
+        left = parse(kit.tell("show stat")).of("blue").items()
+        assert all(row["status"] == "MAINT" for name, row in left if name != more.address)
         load.wait_for(100)
         after = kit.client.state()["counters"]["blue"]
     assert load.failed() == [] and kit.pid() == process
     assert after["responses"]["2xx"] >= counted["responses"]["2xx"] + 100, "removed servers keep what they counted"
     assert kit.ask().body == b"b3"
+    kit.client.set_targets("green", [], expected_revision=None, token="none")
+    assert list(parse(kit.tell("show stat")).of("blue")) == [more.address], "nothing is left of the others"
 
 
 def test_a_target_that_was_never_healthy_gets_no_traffic(kit: HaproxyKit) -> None:
@@ -196,7 +202,8 @@ def test_a_target_that_was_never_healthy_gets_no_traffic(kit: HaproxyKit) -> Non
 
 def test_a_write_of_targets_that_was_broken_off_is_finished(kit: HaproxyKit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a command that was killed leaves a side half attached for ever."""
-    more, killed = kit.target("g3"), []
+    more = kit.target("g3")
+    killed: list[str] = []
 
     def ask(cli: Cli, command: str) -> str:
         if command.startswith("add server") and not killed:
@@ -482,7 +489,7 @@ def test_a_frozen_command_cannot_undo_the_way_back(kit: HaproxyKit, monkeypatch:
             emergency.append({})
             emergency[0] = rollback.put_back(card(kit), BLUE, "emergency")
 
-    monkeypatch.setattr(client_module.store, "write_atomic", write)
+    monkeypatch.setattr(store, "write_atomic", write)
     with pytest.raises(Conflict):
         kit.client.set_weights(GREEN, expected_revision=1, token="forward")
     assert emergency[0]["weights"] == BLUE
@@ -507,7 +514,7 @@ def test_a_port_in_use_and_a_missing_program_are_named(kit: HaproxyKit, monkeypa
     try:
         with pytest.raises(LaunchError, match=rf"listen: port {kit.listen.split(':')[1]} .* in use"):
             other.start([target], [], listen=kit.listen)
-        monkeypatch.setattr(launcher.program, "find", lambda: None)
+        monkeypatch.setattr(program, "find", lambda: None)
         with pytest.raises(LaunchError, match=r"HAProxy is not installed here any more .*/gone/haproxy"):
             other.start([target], [], program="/gone/haproxy")
         monkeypatch.undo()

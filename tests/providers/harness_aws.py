@@ -12,6 +12,7 @@ from providers.aws.options import Options
 from providers.base import SLOTS, Instance, Service, Slot, TestRoute, Weights, plain
 from providers.memory.clock import VirtualClock
 from tests.aws.account import Account, in_process, open_provider
+from tests.aws.patch_agent import Agents
 from tests.aws.paths import target_group_of
 from tests.providers.harness import Harness
 
@@ -28,6 +29,7 @@ class AwsHarness(Harness):
         self.account, self.clock = account, VirtualClock()
         account.manner.now, account.manner.sleep, account.manner.fresh_for = self.clock.now, self.clock.sleep, FRESH_S
         account.answers.inventory_of = self._installed
+        self.agents = Agents(account)
         self.base_image, self.patched_image = account.images["base-1"], account.images["base-2"]
         account.client("ssm").put_parameter(
             Name=REFERENCE, Type="String", DataType="text", Value=self.patched_image, Overwrite=True

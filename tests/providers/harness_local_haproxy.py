@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from providers.base import Service, Weights
+from providers.base import SLOTS, Service, Weights
 from providers.local.haproxy.weights import KEY, MAP, percent
 from tests.local.haproxy_kit import NEEDS_HAPROXY, tell
 from tests.local.instance_kit import open_fleet
@@ -20,7 +20,7 @@ class HaproxyHarness(LocalHarness):
     def edit_route(self, service: Service, weights: Weights) -> None:
         """Past us entirely, as a person would: on HAProxy's own socket."""
         balancer = self.fleet.root / "services" / service.name / "balancer"
-        assert tell(balancer, f"set map {MAP} {KEY} {percent(dict(weights))}") == ""
+        assert tell(balancer, f"set map {MAP} {KEY} {percent({slot: weights[slot] for slot in SLOTS})}") == ""
 
 
 @contextmanager

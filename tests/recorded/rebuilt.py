@@ -31,6 +31,8 @@ def names(story: int) -> list[str]:
 
 def what_was_kept(story: int, name: str) -> dict[str, Any]:
     kept: dict[str, Any] = json.loads((FOLDER / f"story-{story}" / f"{name}.json").read_text())
+    for image in kept["cloud"]["images"].values():
+        image.setdefault("listening", list(Image("any").listening or ()))  # recorded before images said where
     return kept
 
 
@@ -64,6 +66,7 @@ def rebuilt_cloud(kept: Mapping[str, Any], clock: VirtualClock) -> SimCloud:
     cloud = SimCloud(clock, settings=first, cas=kept["cas"], write_timeout_s=kept["write_timeout_s"], key=kept["key"])
     for name, image in kept["images"].items():
         known = {**image, "packages": tuple(image["packages"]), "behaviour": ImageBehaviour(**image["behaviour"])}
+        known["listening"] = tuple(image["listening"])
         cloud.images[name] = Image(**known)
     cloud.services = {name: _service(cloud, service) for name, service in kept["services"].items()}
     cloud._numbers = count(kept["next_number"])

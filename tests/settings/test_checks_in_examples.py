@@ -10,7 +10,7 @@ from rollout.settings import load
 
 EXAMPLE = resources.path("fleet.example.yaml")
 BEYOND = {"alarms", "hosts", "metrics", "patches", "room"}
-"""Checks that need a platform which knows more than hosts and traffic: shown with that platform, not on this machine."""
+"""Checks that need a platform which knows more than hosts and traffic: shown with that platform, not here."""
 
 
 def _asked(file: Path) -> dict[str, dict[str, object]]:

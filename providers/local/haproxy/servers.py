@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from providers.local.haproxy.stats import CLASSES, Row, Stats, parse, responses
 from providers.local.haproxy.text import backend_of, name_of, server_words
 
 REMOVED = "removed.json"
+PATIENCE_S, RETRY_S = 0.2, 0.01  # for requests in flight on what is to be removed, all together
 REGISTERED, DELETED = "New server registered.", "Server deleted."
 
 
@@ -34,8 +36,9 @@ class Servers:
                 row = seen.of(backend).get(name_of(address))
                 if row is None or (address in fresh and row.get("status") == "MAINT"):
                     self._add(backend, address, tested, exists=row is not None)
+        patience = time.monotonic() + PATIENCE_S
         for slot, tested in _backends():
-            self._remove_surplus(backend_of(slot, tested=tested), slot, before, after, seen)
+            self._remove_surplus(backend_of(slot, tested=tested), slot, before, after, seen, patience)
 
     def base(self) -> Mapping[str, Mapping[str, int]]:
         """By backend and class: what servers answered that are gone."""
@@ -48,28 +51,34 @@ class Servers:
 
     def _add(self, backend: str, address: str, tested: bool, *, exists: bool) -> None:
         server = f"{backend}/{name_of(address)}"
-        if not exists:
-            words = server_words(self._config, tested=tested)
-            self._cli.tell(f"add server {server} {address}{words}", REGISTERED)
+        words = server_words(self._config, tested=tested)
+        add = [] if exists else [f"add server {server} {address}{words}"]
         begin = [f"set server {server} state ready"]
         if not tested:
             # HAProxy takes a new server for healthy; here it has to pass its checks first.
             begin = [f"enable health {server}", *begin, f"set server {server} health down"]
-        self._cli.tell("; ".join(begin))
+        self._cli.tell("; ".join([*add, *begin]), REGISTERED if add else "")
 
-    def _remove_surplus(self, backend: str, slot: str, before: State, after: State, seen: Stats) -> None:
+    def _remove_surplus(
+        self, backend: str, slot: str, before: State, after: State, seen: Stats, patience: float
+    ) -> None:
         wanted = {name_of(address) for address in after.targets[slot]}
         ours = {name_of(address) for address in before.targets[slot]}
         for name, row in seen.of(backend).items():
             if name not in wanted and (name in ours or row.get("status") == "MAINT"):
-                self._remove(backend, name)
+                self._remove(backend, name, patience)
 
-    def _remove(self, backend: str, name: str) -> None:
-        self._cli.ask(f"set server {backend}/{name} state maint")
-        row = parse(self._cli.ask("show stat")).of(backend).get(name)
-        # With requests on it, it stays, without new ones, until targets change again or HAProxy starts anew.
-        if self._cli.ask(f"del server {backend}/{name}").strip() == DELETED and row is not None:
-            self._keep(backend, row)
+    def _remove(self, backend: str, name: str, patience: float) -> None:
+        while True:
+            shown = self._cli.ask(f"set server {backend}/{name} state maint; show stat")
+            row = parse(shown.lstrip()).of(backend).get(name)
+            deleted = self._cli.ask(f"del server {backend}/{name}").strip() == DELETED
+            if deleted and row is not None:
+                self._keep(backend, row)
+            # With long requests on it, it stays, without new ones, until targets change again or HAProxy starts anew.
+            if deleted or row is None or time.monotonic() >= patience:
+                return
+            time.sleep(RETRY_S)
 
     def _keep(self, backend: str, row: Row) -> None:
         base = {name: dict(counts) for name, counts in self.base().items()}
