@@ -199,12 +199,21 @@ def find(installation: Installation, named: str) -> Row:
     if not found:
         from rollout.fleetfile.problems import nearest  # only here: a name that is right waits for nothing
 
+        if _is_service(installation, named):
+            raise UnknownRollout(f"{named} has never been rolled out; begin with: rollout plan {named}")
         newest = installation.store.rollouts(limit=50)
         near = nearest(named, [name for row in newest for name in (row.service, row.id)])
         hint = f" (did you mean {near}?)" if near else ""
         known = ", ".join(row.id for row in newest[:5]) or "none yet"
         raise UnknownRollout(f"there is no rollout {named!r}{hint}; the newest are: {known}")
     return found[0]
+
+
+def _is_service(installation: Installation, named: str) -> bool:
+    try:
+        return named in installation.fleet.services
+    except Exception:  # a fleet file that is being edited is no answer to this question
+        return False
 
 
 def turn_back(

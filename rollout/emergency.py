@@ -156,10 +156,9 @@ def put_back(card: Card, cards: CardFolder, fleet_file: Path, told: Told, asked:
     _clear_if_closed(thin, card, cards)
     after = _hold(thin, card)
     seconds = time.monotonic() - began
-    left = after["in_flight"].get(card.replacement, 0)
     told.say(
         f"{card.service}: all new traffic is on {card.original}, read back for {card.write_timeout_s:.0f} s; "
-        f"{left} requests still on {card.replacement} ({seconds:.1f} s)",
+        f"{_left(after, card.replacement)} ({seconds:.1f} s)",
         traffic=after["weights"],
         in_flight=after["in_flight"],
         seconds=round(seconds, 3),
@@ -211,7 +210,17 @@ def _read(thin: Any, card: Card) -> Mapping[str, Any]:
         seen: Mapping[str, Any] = thin.read(card.target)
         return seen
     except Exception as error:
-        raise Refusal(f"the balancer of {card.service} cannot be read, so nothing was changed: {error}") from error
+        told = f"the balancer of {card.service} cannot be read, so nothing was changed: {error}"
+        raise Refusal(told + _by_hand(thin, card)) from error
+
+
+def _by_hand(thin: Any, card: Card) -> str:
+    """What the platform's own tools would be told, where they may still get through; empty where there are none."""
+    try:
+        lines = thin.by_hand(card.target, card.way_back)
+    except Exception:
+        return ""
+    return f"\nWithout this program, all traffic goes to {card.original} by:" + "".join(f"\n  {line}" for line in lines)
 
 
 def _read_judged(thin: Any, card: Card) -> Mapping[str, Any]:
@@ -365,6 +374,12 @@ def _put_right(thin: Any, card: Card) -> Mapping[str, Any]:
             f"traffic was put back on {card.original}, but reading it back failed: {error}. "
             f"Look with: rollout status {card.service}"
         ) from error
+
+
+def _left(seen: Mapping[str, Any], slot: str) -> str:
+    """What is still on the side that traffic was taken from; some platforms tell it much later."""
+    count = seen["in_flight"].get(slot, 0)
+    return f"what is still on {slot} is not told at once" if count is None else f"{count} requests still on {slot}"
 
 
 def _token() -> str:

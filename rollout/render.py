@@ -351,6 +351,8 @@ def concern_lines(concerns: Sequence[Mapping[str, str]]) -> list[str]:
 
 def plan_text(plan: Mapping[str, Any], plan_hash: str, changes: bool) -> str:
     """What a plan would do, in the order in which it would do it."""
+    from rollout.durations import format_duration
+
     original, replacement = plan["original"], "green" if plan["original"] == "blue" else "blue"
     images = ", ".join(f"{member} {image}" for member, image in plan["patch"]["images"].items())
     gates = {name: ", ".join(check["label"] for check in gate["checks"]) for name, gate in plan["gates"].items()}
@@ -362,9 +364,9 @@ def plan_text(plan: Mapping[str, Any], plan_hash: str, changes: bool) -> str:
         f"  2 mirror     {plan['capacity']} × {original} into {replacement}",
         f"  3 patch      {plan['patch']['reference']} ({images})",
         f"  4 prove      {gates['replacement']}",
-        f"  5 traffic    {steps}, {soak:.0f} s each under: {gates['live']}",
-        f"  6 bake       {bake:.0f} s, then promote",
-        f"  7 warm       {original} stays ready for {plan['keep_warm_s']:.0f} s, then is given up",
+        f"  5 traffic    {steps}, {format_duration(soak)} each under: {gates['live']}",
+        f"  6 bake       {format_duration(bake)}, then promote",
+        f"  7 warm       {original} stays ready for {format_duration(plan['keep_warm_s'])}, then is given up",
         *concern_lines(plan.get("concerns", ())),
         f"  hash {plan_hash}",
         "changes are pending" if changes else f"nothing to do: {original} runs this image already",

@@ -1,22 +1,29 @@
-"""`provider: aws`: Auto Scaling groups behind Application and Network Load Balancers."""
+"""`provider: aws`: Auto Scaling groups behind Application and Network Load Balancers.
+
+boto3 is imported when something is first asked of AWS: a fleet file is read, and local services run, without it.
+"""
 
 from __future__ import annotations
 
-from providers.aws.bake import bake
-from providers.aws.cloud import WRITE_S, Clouds
-from providers.aws.compute import AwsCompute
-from providers.aws.diagnose import diagnose
-from providers.aws.insight import AwsInsight
-from providers.aws.inventory import AwsInventory
+from collections.abc import Callable
+from typing import Any
+
+from providers.aws.needed import boto3_needed
 from providers.aws.options import Options
-from providers.aws.patcher import AwsPatcher
-from providers.aws.traffic import AwsTraffic
 from providers.base import Context, Provider, Service
 
 __all__ = ["Options", "bake", "build", "diagnose"]
 
 
 def build(context: Context) -> Provider:
+    """Raises Invalid where boto3 is not installed."""
+    with boto3_needed():
+        from providers.aws.cloud import WRITE_S, Clouds
+        from providers.aws.compute import AwsCompute
+        from providers.aws.insight import AwsInsight
+        from providers.aws.inventory import AwsInventory
+        from providers.aws.patcher import AwsPatcher
+        from providers.aws.traffic import AwsTraffic
     clouds = Clouds(context)
 
     def caller(service: Service) -> str:
@@ -34,3 +41,19 @@ def build(context: Context) -> Provider:
         caller=caller,
         insight=AwsInsight(clouds),
     )
+
+
+def diagnose(context: Context, service: Service) -> list[tuple[str, str, str]]:
+    """What is wrong with a service at AWS: see providers/aws/diagnose.py."""
+    with boto3_needed():
+        from providers.aws import diagnose as looking
+    return looking.diagnose(context, service)
+
+
+def bake(
+    context: Context, service: Service, source: str, *, fresh: str = "", say: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """Make an image with today's patches: see providers/aws/bake.py."""
+    with boto3_needed():
+        from providers.aws import bake as baking
+    return baking.bake(context, service, source, fresh=fresh, say=say)

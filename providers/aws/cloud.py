@@ -7,6 +7,7 @@ and whoever comes next goes on from what is there.
 
 from __future__ import annotations
 
+import difflib
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+from botocore.exceptions import EndpointConnectionError
 from botocore.session import Session
 
 from providers.aws.budget import Budgets, sent_before
@@ -136,6 +138,15 @@ class Cloud:
         except (CredentialsExpired, CredentialsRefused):
             self._forget(used)
             raise
+        except Transient as error:
+            if isinstance(error.__cause__, EndpointConnectionError) and self.place.region not in self.regions():
+                raise Transient(f"{error}; {self._unknown_region()}") from error.__cause__
+            raise
+
+    def _unknown_region(self) -> str:
+        near = difflib.get_close_matches(self.place.region, self.regions(), 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        return f"the installed boto3 knows no region {self.place.region}{meant}: correct region, or install a newer one"
 
     def _identify(self, client: Any) -> dict[str, str]:
         place = self.place

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from providers.base import Conflict, Denied, Invalid, NotFound, ProviderError, Throttled, Transient
 
@@ -154,6 +155,8 @@ def translated(what: str, who: str) -> Iterator[None]:
         raise CredentialsExpired(f"{asked}: {safe(error)}; log in again, for instance: aws sso login") from error
     except _NEVER as error:
         raise Invalid(f"{asked}: {safe(error)}") from error
+    except ResponseParserError as error:  # a page of a proxy or a balancer on the way, which is in no answer's format
+        raise Transient(f"{asked}: what came back is no answer of AWS: {safe(error)}") from error
     except boto.BotoCoreError as error:  # time-outs and lost connections: a write may have been applied
         raise Transient(f"{asked}: {safe(error)}") from error
     except RuntimeError as error:

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from providers.aws import marks, weights
 from providers.aws.judging import health
+from providers.aws.needed import boto3_needed
 from providers.base import SLOTS, HoldMark, NotFound, ProviderError, Slot, Transient, Weights, plain
 
 AT_ONCE = 8
@@ -40,9 +41,9 @@ class Place:
 
 
 def read(target: Target) -> dict[str, Any]:
-    """Weights, revision and mark; for each slot healthy, unhealthy and unknown targets, and 0 in flight: AWS tells that
-    minutes late. A slot whose targets cannot be asked for has one unknown; a mark that cannot be asked for is taken to
-    be there. Raises NotFound, Transient, Denied.
+    """Weights, revision and mark; for each slot healthy, unhealthy and unknown targets, and None for what is in flight:
+    AWS tells that minutes late. A slot whose targets cannot be asked for has one unknown; a mark that cannot be asked
+    for is taken to be there. Raises NotFound, Transient, Denied.
     """
     call = _Calls(target)
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -62,7 +63,7 @@ def read(target: Target) -> dict[str, Any]:
         "revision": weights.revision(seen, marks.of_mark(found)),
         "mark": plain(mark) if mark else None,
         **{word: {slot: counts[slot][word] for slot in SLOTS} for word in ("healthy", "unhealthy", "unknown")},
-        "in_flight": dict.fromkeys(SLOTS, 0),
+        "in_flight": dict.fromkeys(SLOTS),
     }
 
 
@@ -169,8 +170,9 @@ class _Calls:
 @lru_cache(maxsize=8)
 def _client(place: Place) -> Any:
     """Reading back every moment would otherwise load the API's description every moment."""
-    from providers.aws.errors import translated
-    from providers.aws.identity import client_config, open_session
+    with boto3_needed():
+        from providers.aws.errors import translated
+        from providers.aws.identity import client_config, open_session
 
     with translated(f"a session in {place.region}", place.who):
         return open_session(cast(Any, place)).create_client(

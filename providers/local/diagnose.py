@@ -38,7 +38,7 @@ def diagnose(context: Context, service: Service) -> list[Found]:
         return [("problem", str(error), "correct the service's options in the fleet file")]
     found = [*_pip(), *_images(homes.path(options.images))]
     if home.exists and home.front.exists:
-        found += [*_balancer(home), *_instances(home)]
+        found += [*_chosen(home, options), *_balancer(home), *_instances(home)]
     else:
         found += [("warning", "it was never stood up here", f"rollout up {service.name}"), *_listeners(options)]
     return [*found, *_ports(home, options)]
@@ -117,6 +117,14 @@ def _images(folder: Path) -> Iterator[Found]:
             yield "warning", f"image {name} cannot be used: {error}", f"correct {folder / name}"
     if not images.names():
         yield "problem", f"{folder} holds no image", f"make a folder with an {MANIFEST} in it"
+
+
+def _chosen(home: Home, options: Options) -> Iterator[Found]:
+    """What is asked for now counts for the next time that the service is stood up."""
+    name = home.front.balancer.name
+    if options.balancer not in ("auto", name):
+        text = f"it stands behind the balancer {name}, and the fleet file says {options.balancer}"
+        yield "warning", text, f"balancer: {name}, or rollout down {home.name} and rollout up {home.name} to change it"
 
 
 def _balancer(home: Home) -> Iterator[Found]:

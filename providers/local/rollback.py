@@ -56,6 +56,8 @@ def put_back(target: Mapping[str, Any], weights: Weights, token: str) -> dict[st
     try:
         answer = balancer.client(folder, CALL_S).set_weights(wanted, expected_revision=None, token=token)
         return _seen(folder, answer)
+    except client.Conflict as error:
+        raise Transient(f"service {target['service']}: {error}; ask again") from None
     except client.Refused as error:
         if error.status < 500:
             raise Invalid(f"service {target['service']}: {error}") from None

@@ -81,7 +81,7 @@ def status(
 
 def _never_rolled_out(installation: Installation, name: str) -> tuple[dict[str, Any], str]:
     """A service that stands, or not yet, and has no rollout: as data and in words."""
-    from providers.base import ProviderError, Service
+    from providers.base import NotFound, ProviderError, Service
     from rollout.telling import shares
 
     settings = installation.service(name)
@@ -89,10 +89,12 @@ def _never_rolled_out(installation: Installation, name: str) -> tuple[dict[str, 
     data: dict[str, Any] = {"service": name, "rollout": None, "traffic": None, "healthy": None}
     try:
         seen = installation.provider(settings.provider).traffic.observe([service])[name]
-    except (ProviderError, KeyError) as error:
+    except (NotFound, KeyError) as error:
         raise Usage(
             f"{name} has no rollout yet, and cannot be read ({error}). To stand it up: rollout up {name} --image REF"
         ) from error
+    except ProviderError as error:
+        raise Usage(f"{name} has no rollout yet, and cannot be read: {error}. Its fix: rollout doctor") from error
     data["traffic"] = dict(seen.route.weights)
     data["healthy"] = {slot: targets.healthy for slot, targets in seen.targets.items()}
     healthy = ", ".join(f"{count} healthy on {slot}" for slot, count in data["healthy"].items() if count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -88,6 +89,10 @@ def _fleet(entry: Entry) -> dict[str, Any]:
     }
 
 
+_ARN = re.compile(r"\barn:[\w-]+:[\w-]*:[\w-]*:\d*:")
+"""What stands before a name that is unique in the world; in a narrow column it hides the name."""
+
+
 def lines_of(event: dict[str, Any]) -> list[str]:
     """What, with what effect, why: each a line."""
     told = _rollout_lines(event) if event["kind"] == "rollout" else _fleet_lines(event)
@@ -139,7 +144,7 @@ def table_of(events: Sequence[dict[str, Any]], columns: int) -> str:
         cells = (
             when,
             clean(event["service"] or "all", 80),
-            clean(event["actor"] or "–", 80),
+            clean(_ARN.sub("", event["actor"] or "–"), 80),
             "\n".join(lines_of(event)),
         )
         table.add_row(*(Text(cell) for cell in cells))

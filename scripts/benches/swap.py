@@ -23,6 +23,7 @@ from _figures import Figure, show
 
 from providers.local import balancers
 from providers.local.balancer import store
+from providers.local.balancer.answers import TargetAnswer
 from providers.local.balancer.launcher import ROOT
 from providers.local.processes import bindable
 
@@ -113,7 +114,7 @@ def standing(home: Path, name: str) -> Iterator[Way]:
             balancer.stop(directory, START_S)
 
 
-def state(directory: Path) -> list[list[dict[str, object]]]:
+def state(directory: Path) -> list[list[TargetAnswer]]:
     return list(balancers.of(directory).client(directory, CALL_S).state()["targets"].values())
 
 
@@ -121,7 +122,7 @@ def state(directory: Path) -> list[list[dict[str, object]]]:
 def target(name: str) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.local.balancer_target", name, "0"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    assert process.stdout is not None  # noqa: S101  # a pipe, as asked for
     try:
         yield f"127.0.0.1:{int(process.stdout.readline())}"
     finally:

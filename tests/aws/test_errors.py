@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 from botocore.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +106,7 @@ def test_answers_mean_what_they_say(code: str, message: str, status: int, kind: 
         (boto.ReadTimeoutError(endpoint_url="https://ec2.eu-central-1.amazonaws.com/"), Transient),
         (boto.EndpointConnectionError(endpoint_url="https://ec2.eu-central-1.amazonaws.com/"), Transient),
         (boto.ConnectionClosedError(endpoint_url="https://ec2.eu-central-1.amazonaws.com/"), Transient),
+        (ResponseParserError("invalid XML received: b'<!doctype html>'"), Transient),
         (boto.NoCredentialsError(), CredentialsRefused),
         (boto.ProfileNotFound(profile="ops"), CredentialsRefused),
         (boto.UnauthorizedSSOTokenError(), CredentialsExpired),

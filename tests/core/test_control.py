@@ -167,6 +167,12 @@ def test_a_rollout_is_found_by_id_or_service(installation: Installation) -> None
 def test_without_rollouts_the_answer_says_so(installation: Installation) -> None:
     """An empty list is told as an empty string."""
     with pytest.raises(UnknownRollout, match="none yet"):
+        control.find(installation, "shpo")
+
+
+def test_a_service_that_was_never_rolled_out_is_no_mistake(installation: Installation) -> None:
+    """A newcomer who asks about a new service is told that there is no such thing, and not what comes next."""
+    with pytest.raises(UnknownRollout, match="never been rolled out; begin with: rollout plan shop"):
         control.find(installation, "shop")
 
 

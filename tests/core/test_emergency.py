@@ -50,6 +50,7 @@ class Toy(ModuleType):
         self.calls, self.late = list[tuple[str, Any]](), dict[int, dict[str, int]]()
         self.fails, self.looks, self.marks = dict[str, Exception](), 0, list[Any]()
         self.stubborn = False
+        self.left: int | None = 37
 
     def _maybe_fail(self, call: str) -> None:
         if call in self.fails:
@@ -62,7 +63,7 @@ class Toy(ModuleType):
         self.weights = self.late.pop(self.looks, self.weights)
         vars(self).update(self.turns.pop(self.looks, {}))
         judged = {"healthy": self.healthy, "unhealthy": self.unhealthy, "unknown": self.unknown}
-        return {"weights": dict(self.weights), **judged, "in_flight": {"green": 37}, "mark": None}
+        return {"weights": dict(self.weights), **judged, "in_flight": {"green": self.left}, "mark": None}
 
     def put_back(self, target: Any, weights: dict[str, int], token: str) -> None:
         """Move the weights, unless they are stubborn."""
@@ -173,6 +174,15 @@ def test_success_is_said_only_after_no_write_can_land_any_more(night: Night) -> 
     assert night.clock.now - 1000.0 >= CARD.write_timeout_s
     last = night.err.strip().splitlines()[-1]
     assert "all new traffic is on blue" in last and "37 requests still on green" in last
+
+
+def test_what_the_platform_tells_only_later_is_not_called_nothing(night: Night) -> None:
+    """The side that still has customers on it is said to be empty, and somebody ends it."""
+    night.store()
+    night.toy.left = None
+    assert night.rollback("shop") == exits.DONE
+    last = night.err.strip().splitlines()[-1]
+    assert "what is still on green is not told at once" in last and "0 requests" not in last
 
 
 def test_a_late_write_is_put_right(night: Night) -> None:

@@ -7,9 +7,12 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from providers.base import SLOTS
+from providers.local import rollback
 from providers.local.balancer import store
 from providers.local.balancer.identity import Identity
 from providers.local.haproxy import launcher, program
@@ -67,3 +70,18 @@ class HaproxyKit(Kit):
         for target in self.targets:
             target.kill()
         assert self.processes() == [], "left behind"
+
+
+def card(kit: HaproxyKit) -> dict[str, str]:
+    """What a rollback card holds of it."""
+    return {"provider": "local", "service": "shop", "dir": str(kit.directory)}
+
+
+def put_back(kit: HaproxyKit, weights: dict[str, int]) -> dict[str, Any]:
+    """What the on-call engineer's command does."""
+    return rollback.put_back(card(kit), {slot: weights[slot] for slot in SLOTS}, "emergency")
+
+
+def sides(kit: HaproxyKit, count: int = 40) -> set[str]:
+    """Which sides answer clients now."""
+    return {str(kit.ask().headers["X-Rollout-Served-By"]) for _ in range(count)}

@@ -90,6 +90,9 @@ def test_dead_or_frozen_it_is_diagnosed_and_repaired(tmp_path: Path) -> None:
         service = fleet.up()
         wait_until(lambda: fleet.all_running(service, 1), "it runs")
         assert adapter.repair(fleet.context, service) == []
+        assert not [text for _, text, _ in adapter.diagnose(fleet.context, service) if "balancer" in text]
+        changed = adapter.diagnose(fleet.context, fleet.service(balancer="builtin"))
+        assert "it stands behind the balancer haproxy, and the fleet file says builtin" in [f[1] for f in changed]
         pid = json.loads((balancer_of(fleet) / "parent.json").read_text())["pid"]
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not Path(f"/proc/{pid}").exists(), "it is dead")

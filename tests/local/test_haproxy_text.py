@@ -159,10 +159,10 @@ def test_a_target_that_haproxy_does_not_know_is_not_healthy() -> None:
 
 def test_counters_tell_answers_of_targets_from_those_of_haproxy() -> None:
     """Else an outage looks like errors of the application, and a broken answer like a whole one."""
-    backend = {"req_tot": "12", "econ": "1", "eresp": "2", "scur": "3", "cli_abrt": "1", "hrsp_5xx": "4"}
+    backend = {"stot": "12", "econ": "1", "eresp": "2", "scur": "3", "cli_abrt": "1", "hrsp_5xx": "4"}
     rows = [{"hrsp_2xx": "6", "hrsp_5xx": "1", "srv_abrt": "1"}, {"hrsp_2xx": "2"}]
     counted = stats.counters(backend, rows, {"2xx": 10})
-    assert counted["responses"] == {"1xx": 0, "2xx": 17, "3xx": 0, "4xx": 0, "5xx": 1}
+    assert counted["responses"] == {"1xx": 0, "2xx": 18, "3xx": 0, "4xx": 0, "5xx": 1}
     assert (counted["requests"], counted["failed"], counted["in_flight"]) == (12, 3, 3)
 
 

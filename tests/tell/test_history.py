@@ -48,6 +48,15 @@ def test_a_promoted_rollout_says_what_it_fixed_and_how_long_it_took(world: World
     assert lines_of(event) == ["shop-1", "base-1 → base-2: promoted after 15 s", "why: because"]
 
 
+def test_who_is_legible_in_a_narrow_column(world: World) -> None:
+    """An ARN is folded into a column of twelve characters, and nobody can read who it was."""
+    world.drive()
+    event = {**rollout_event(world), "actor": "ana@ops1 as arn:aws:sts::123456789012:assumed-role/rollout/ana"}
+    told = table_of([event], 80)
+    assert "arn:" not in told and "ana@ops1 as" in told
+    assert all(word in told for word in ("assumed", "role", "ana"))
+
+
 def test_a_rollback_says_who_why_and_how_fast(world: World) -> None:
     """The number of seconds that users met errors is not to be had."""
     world.asking(failing_live)

@@ -146,11 +146,6 @@ class HaproxyClient:
                         closed += count
             return closed
 
-    def finish(self) -> None:
-        """Carry on with a write that was broken off. Raises Unreachable, Refused."""
-        with self._writing() as held:
-            self._settled(held)
-
     def _config(self) -> Config:
         try:
             return load_config(self._directory)

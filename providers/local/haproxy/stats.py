@@ -96,22 +96,21 @@ def reason(row: Row) -> str:
 
 
 def responses(rows: Iterable[Row]) -> dict[str, int]:
-    """Heads that came from these servers, by class, without those whose answer broke off later."""
+    """Heads that came from these servers, by class: not what HAProxy answered in their stead."""
     rows = list(rows)
-    found = {name: sum(number(row, f"hrsp_{name}") for row in rows) for name in CLASSES}
-    broken = sum(number(row, "srv_abrt") for row in rows)
-    for name in ("2xx", "5xx", "4xx", "3xx"):
-        taken = min(broken, found[name])
-        found[name], broken = found[name] - taken, broken - taken
-    return found
+    return {name: sum(number(row, f"hrsp_{name}") for row in rows) for name in CLASSES}
 
 
 def counters(backend: Row | None, rows: Iterable[Row], base: Base) -> CountersAnswer:
-    """Of one side. What HAProxy does not tell apart (fallbacks, cut, times) stays 0."""
+    """Of one side, counted as requests arrive. What HAProxy does not tell (fallbacks, cut, times) stays 0.
+
+    An answer that broke off after its head is in `responses` and in `failed`. When a target dies, `failed` may be off
+    by a few either way: what it misses shows as requests without an answer. All of these only ever grow.
+    """
     row = backend or {}
     heads = responses(rows)
     return CountersAnswer(
-        requests=number(row, "req_tot"),
+        requests=number(row, "stot"),
         responses={name: heads[name] + base.get(name, 0) for name in CLASSES},
         failed=number(row, "econ") + number(row, "eresp"),
         in_flight=number(row, "scur"),
