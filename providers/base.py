@@ -186,6 +186,7 @@ class Route:
     weights: Weights
     revision: str
     mark: HoldMark | None = None
+    note: str = ""  # what the platform says of the write that led here
 
     def share(self, slot: Slot) -> int:
         return self.weights.get(slot, 0)
@@ -198,7 +199,7 @@ class Route:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Route:
         mark = HoldMark.from_json(data["mark"]) if data["mark"] else None
-        return cls(cast(Weights, dict(data["weights"])), data["revision"], mark)
+        return cls(cast(Weights, dict(data["weights"])), data["revision"], mark, data.get("note", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +219,16 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class TargetHealth:
-    """How many of a slot's targets the balancer calls healthy. `unknown` ones have not been judged yet."""
+    """How many of a slot's targets the balancer calls healthy. `unknown` ones have not been judged yet.
+
+    `draining` ones are targets no more, and may still end what they began; they are not in the total.
+    """
 
     healthy: int = 0
     unhealthy: int = 0
     unknown: int = 0
     reasons: tuple[str, ...] = ()
+    draining: int = 0
 
     @property
     def total(self) -> int:

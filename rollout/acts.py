@@ -6,7 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from providers.base import Conflict, Environment, Patch, Route, Slot, Transient, other, plain, weights_for
+from providers.base import (
+    SLOTS,
+    Conflict,
+    Denied,
+    Environment,
+    Invalid,
+    Patch,
+    ProviderError,
+    Route,
+    Slot,
+    Transient,
+    other,
+    plain,
+    weights_for,
+)
 from rollout.card import Card, CardSuperseded
 from rollout.decide import was_healthy
 from rollout.journal import Entry
@@ -124,6 +138,30 @@ def pin(run: Run, step: str, slot: Slot) -> Act:
     return _set_floor(run, step, slot, args, lambda route, args: args["found"] >= args["floor"])
 
 
+def pin_again(run: Run, slot: Slot) -> Act:
+    """Somebody, or a schedule, lowered a floor that the way back stands on."""
+    before = [step for step in run.journal.recorded_steps() if step.startswith("keep:")]
+    return pin(run, f"keep:{len(before) + 1}:{slot}", slot)
+
+
+def lowered_floors(run: Run) -> list[Slot]:
+    """The slots whose floor is below what both sides must have; none where that cannot be read now."""
+    if not run.began_with(3):
+        return []
+    try:
+        found = run.provider.compute.describe(run.service)
+    except ProviderError:
+        return []
+    return [slot for slot in SLOTS if found[slot].exists and found[slot].floor < run.need]
+
+
+def has_need_risen(run: Run, number: int) -> bool:
+    """Did this step find more capacity than those before it? The journal says so, the same at each telling."""
+    before = [run.journal.value(step) for step in ("launch", *(f"grow:{earlier}" for earlier in range(1, number)))]
+    known = max(run.plan.capacity, *(int(value["capacity"]) for value in before if value))
+    return int(run.journal.value(f"grow:{number}")["capacity"]) > known
+
+
 def unpin(run: Run, step: str, slot: Slot, floor: int) -> Act:
     """Give the floor its original value back, if what is there is ours."""
 
@@ -139,7 +177,8 @@ def unpin(run: Run, step: str, slot: Slot, floor: int) -> Act:
 
 def _last_pins(run: Run, slot: Slot) -> list[Entry]:
     """The last pin of the side that was done, and those meant since: any of them may be what is there."""
-    meant = [entry for entry in run.journal.entries if entry.kind == "intended" and entry.step.startswith("pin:")]
+    meant = [entry for entry in run.journal.entries if entry.kind == "intended"]
+    meant = [entry for entry in meant if entry.step.startswith(("pin:", "keep:"))]
     pins = [entry for entry in meant if entry.data["args"]["slot"] == slot]
     done = {entry.step for entry in run.journal.entries if entry.kind == "done"}
     return [*[pin for pin in pins if pin.step in done][-1:], *[pin for pin in pins if pin.step not in done]]
@@ -176,10 +215,11 @@ def reboot_replacement(run: Run) -> Act:
     )
 
 
-def grow(run: Run, step: str, slot: Slot) -> Act:
+def grow(run: Run, step: str, slot: Slot, *, if_possible: bool = False) -> Act:
     """Capacity of a side up to the larger current need; never down, never a number read before a wait.
 
-    What was asked for and died does not count as had: asking again has it launched anew.
+    What was asked for and died does not count as had: asking again has it launched anew. `if_possible`: what the
+    platform refuses is noted down, and keeps nothing that comes after it from being done.
     """
 
     def args() -> dict[str, Any]:
@@ -191,7 +231,12 @@ def grow(run: Run, step: str, slot: Slot) -> Act:
         return {"slot": slot, "capacity": capacity, "had": min(asked, len(alive))}
 
     def do(intent: Intent) -> Mapping[str, Any]:
-        run.provider.compute.scale(run.service, slot, intent.args["capacity"], intent.token)
+        try:
+            run.provider.compute.scale(run.service, slot, intent.args["capacity"], intent.token)
+        except (Invalid, Denied) as refused:
+            if not if_possible:
+                raise
+            return {**intent.args, "refused": str(refused)}
         return intent.args
 
     return Act(step, "set", do, args, lambda route, args: args["had"] >= args["capacity"])
@@ -298,12 +343,12 @@ def give_up(run: Run, step: str, slot: Slot) -> Act:
     def do(intent: Intent) -> dict[str, Any]:
         compute, owner = run.provider.compute, intent.args["owner"]
         environment = compute.describe(run.service)[slot]
-        if not environment.exists:
-            return {"already": True}
-        if environment.owner == owner:
-            return {"deleted": compute.delete_if_owned(run.service, slot, owner, intent.token)}
-        compute.park(run.service, slot, intent.token)
-        return {"parked": True}
+        if environment.exists and environment.owner != owner:
+            compute.park(run.service, slot, intent.token)
+            return {"parked": True}
+        # An absent side may have left something: its mirroring, or its deletion, may have been cut off in the middle.
+        deleted = compute.delete_if_owned(run.service, slot, owner, intent.token)
+        return {"deleted": deleted} if deleted or environment.exists else {"already": True}
 
     return Act(step, "set", do, lambda: {"slot": slot, "owner": owner_tag(run)})
 

@@ -7,7 +7,7 @@ job, the decision is journalled, and the next job tells `roll_back` instead.
 
 from __future__ import annotations
 
-from providers.base import weights_for
+from providers.base import Slot, weights_for
 from rollout import acts
 from rollout.flow import TurnBack
 from rollout.observer import Fact
@@ -49,10 +49,10 @@ def roll_out(run: Run) -> None:
         keep_up(run, number)
         run.once(acts.swap(run, f"swap:{number}:{percent}", weights))
         run.until(f"observed:{number}:{percent}", Fact("routed", weights=weights), deadline="observed")
-        run.gate(f"live:{number}:{percent}", "live", on=replacement)
+        run.gate(f"live:{number}:{percent}", "live", on=replacement, tend=keep_floors)
 
     run.enter("baking")
-    run.gate("bake", "bake", on=replacement)
+    run.gate("bake", "bake", on=replacement, tend=keep_floors)
     promoted = run.once(acts.write_card(run, "promote", valid_for_s=run.plan.keep_warm_s))
 
     run.enter("warm", "promoted")
@@ -77,6 +77,7 @@ def retire(run: Run) -> None:
     run.enter("retiring")
     run.until("original-drained", Fact("drained", original), deadline="drained", go_on=True)
     run.once(acts.detach(run, "detach", original))
+    let_targets_end(run, "original-left", original)
     run.once(acts.give_up(run, "give-up", original))
     run.until("original-gone", Fact("gone", original), deadline="drained", go_on=True)
     run.once(acts.unpin(run, "unpin", replacement, acts.captured(run, original).floor))
@@ -90,7 +91,7 @@ def roll_back(run: Run) -> None:
 
     run.enter("rolling_back")
     if run.did("card"):
-        run.once(acts.grow(run, "back:capacity", original))
+        run.once(acts.grow(run, "back:capacity", original, if_possible=True))
         run.once(acts.swap(run, "back:swap", acts.way_back(run), always=moved(run)))
         run.hold("back:hold", acts.way_back(run), lambda step: acts.swap(run, step, acts.way_back(run)), quiet_at(run))
         run.until("back:observed", Fact("routed", weights=acts.way_back(run)), deadline="observed")
@@ -104,6 +105,7 @@ def roll_back(run: Run) -> None:
             run.once(acts.cut(run, "back:cut", replacement))
         run.until("back:drained", Fact("drained", replacement), deadline="drain_limit", go_on=True)
         run.once(acts.detach(run, "back:detach", replacement))
+        let_targets_end(run, "back:left", replacement)
     if run.did("mirror"):
         run.once(acts.give_up(run, "back:give-up", replacement))
         run.until("back:gone", Fact("gone", replacement), deadline="drained", go_on=True)
@@ -127,6 +129,7 @@ def take_as_is(run: Run) -> None:
     run.until("adopt:drained", Fact("drained", standby), deadline="drained", go_on=True)
     if run.did("attach") or standby == run.plan.original:  # else it was never a target of ours
         run.once(acts.detach(run, "adopt:detach", standby))
+        let_targets_end(run, "adopt:left", standby)
     if run.did("mirror"):
         run.once(acts.give_up(run, "adopt:give-up", standby))
         run.until("adopt:gone", Fact("gone", standby), deadline="drained", go_on=True)
@@ -146,11 +149,23 @@ def keep_way_back(run: Run, number: int) -> None:
             run.once(acts.write_card(run, f"card:warm:{number}"))
 
 
+def let_targets_end(run: Run, step: str, slot: Slot) -> None:
+    """What was detached may still be ending requests that it took: hosts go only after that, or after their time."""
+    if run.began_with(3):
+        run.until(step, Fact("left", slot), deadline="drained", go_on=True)
+
+
+def keep_floors(run: Run) -> None:
+    """A floor that was pinned may be lowered meanwhile, as by a schedule: until the rollout ends it is put back."""
+    for slot in acts.lowered_floors(run):
+        run.once(acts.pin_again(run, slot))
+
+
 def keep_up(run: Run, number: int) -> None:
     """The original may have grown meanwhile: replacement, floors and card follow before traffic moves on."""
     original, replacement = run.plan.original, run.plan.replacement
     run.once(acts.grow(run, f"grow:{number}", replacement))
-    if run.did(f"grow:{number}"):
+    if run.did(f"grow:{number}") or (run.began_with(3) and acts.has_need_risen(run, number)):
         run.once(acts.pin(run, f"pin:original:{number}", original))
         run.once(acts.pin(run, f"pin:replacement:{number}", replacement))
         run.until(f"running:{number}", running(run), deadline="running")

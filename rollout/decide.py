@@ -122,7 +122,7 @@ def decide_roll_back(
             if ready.go or force:
                 decided = "resumed" if goes_on else "roll_back_decided"
                 store.decide(rollout, journal.head, decided, data, at, outcome="running")
-            else:
+            elif not (journal.halt and journal.halt.data.get("readiness") == ready.why):  # else it is said already
                 store.decide(rollout, journal.head, "halted", {**data, "wanted": "roll back"}, at, outcome="halted")
             return ready
         except HeadMoved:

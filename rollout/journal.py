@@ -212,3 +212,9 @@ def _unique(routes: Iterable[Mapping[str, int]]) -> list[dict[str, int]]:
         if dict(route) not in found:
             found.append(dict(route))
     return found
+
+
+def way_of(step: str) -> str:
+    """Which story a step is of: `out`, `back` or `adopt`. `keep:` ones are of none: done whenever they are needed."""
+    before, colon, _ = step.partition(":")
+    return before if colon and before in ("back", "adopt", "keep") else "out"

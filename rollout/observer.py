@@ -22,6 +22,7 @@ class Fact:
     healthy   the balancer calls at least `count` targets of `slot` healthy, and none unhealthy or unjudged
     routed    observed weights equal `weights`
     drained   nothing is in flight on `slot`
+    left      the balancer lets no target of `slot` end what it began any more
     gone      `slot` has no instances
     """
 
@@ -41,6 +42,7 @@ class Fact:
             "healthy": f"{self.count} targets of {self.slot} healthy in the balancer",
             "routed": f"observed weights {dict(self.weights)}",
             "drained": f"no requests left on {self.slot}",
+            "left": f"no target of {self.slot} still ending what it began",
             "gone": f"no instances left on {self.slot}",
         }[self.kind]
 
@@ -109,8 +111,16 @@ def _routed(sights: Sights, service: str, fact: Fact) -> Answer:
 
 
 def _drained(sights: Sights, service: str, fact: Fact) -> Answer:
-    left = sights.traffic(service).counters[fact.slot].in_flight
+    counted = sights.traffic(service).counters.get(fact.slot)
+    if counted is None:
+        return Answer("unknown", f"nobody tells what is in flight on {fact.slot}")
+    left = counted.in_flight
     return Answer("not_yet" if left else "met", f"{left} in flight")
+
+
+def _left(sights: Sights, service: str, fact: Fact) -> Answer:
+    draining = sights.traffic(service).targets[fact.slot].draining
+    return Answer("not_yet" if draining else "met", f"{draining} targets end what they began")
 
 
 def _gone(sights: Sights, service: str, fact: Fact) -> Answer:
@@ -123,5 +133,6 @@ _ANSWERS: Mapping[str, Callable[[Sights, str, Fact], Answer]] = {
     "healthy": _healthy,
     "routed": _routed,
     "drained": _drained,
+    "left": _left,
     "gone": _gone,
 }

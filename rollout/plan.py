@@ -11,7 +11,7 @@ from providers.base import SLOTS, Concern, Environment, Patch, Route, Service, S
 from rollout.gate import GateRule
 from rollout.journal import Journal, canonical
 
-STORY = 2
+STORY = 3
 """The number of the story that this release tells; a plan records the one that it was made for."""
 
 

@@ -17,7 +17,7 @@ from providers.base import Conflict, HoldMark, ProviderError, Reading, Route, Sl
 from rollout import vigil
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.gate import GateState, finding_of, judge
-from rollout.journal import Entry, Journal
+from rollout.journal import Entry, Journal, way_of
 from rollout.look import Look, look_at, traffic_now
 from rollout.means import Act, Intent, Means
 from rollout.observer import Fact, Sights
@@ -106,7 +106,7 @@ class Run:
 
     def _story_steps(self) -> set[str]:
         """The recorded steps of the story that is told now: forward, back, or what serves taken as it is."""
-        return {step for step in self.journal.recorded_steps() if _way_of(step) == self.way}
+        return {step for step in self.journal.recorded_steps() if way_of(step) == self.way}
 
     def _fail(
         self, kind: Literal["failed", "ended"], step: str, reason: str, *, deny: bool = False, **evidence: Any
@@ -265,16 +265,19 @@ class Run:
         self.keep_waiting(wait, due, {**wait.state, "seen": answer.seen})
         raise NotYet(f"{step}: {answer.seen}", due)
 
-    def gate(self, step: str, gate: str, *, on: Slot) -> None:
-        """Ask the gate's checks about a side until they pass as often and as long as its rule says."""
+    def gate(self, step: str, gate: str, *, on: Slot, tend: Callable[[Run], None] | None = None) -> None:
+        """Ask the gate's checks about a side until they pass as often and as long as its rule says.
+
+        `tend` is called between two looks now and then, for what has to stay as it is meanwhile.
+        """
         if self.recall(step):
             return
-        rule, checks = self.plan.gates[gate].rule, self.plan.gates[gate].checks
+        rule = self.plan.gates[gate].rule
         wait = self.wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
         stored = wait.state.get("since")
         began = Reading.from_json(stored) if stored else traffic_now(self.means, self.service)
         asked_at = self.clock.now()
-        look = look_at(self.means, self.plan, checks, on, began, self.need)
+        look = look_at(self.means, self.plan, self.plan.gates[gate], on, began, self.need)
         self.heed_route(look.route)
         self._journal_changes(wait, look)
         now = self.clock.now()
@@ -291,7 +294,12 @@ class Run:
             each.check: {"answer": each.finding, "summary": each.verdict.summary, "at": now} for each in look.asked
         }
         told = {"judged": judged.to_json(), "seen": why, "since": plain(look.since), "verdicts": verdicts}
+        tended_at = wait.state.get("tended_at", wait.started_at)
+        is_time = abs(now - tended_at) >= vigil.LOOK_S
+        told["tended_at"] = now if is_time else tended_at
         self.keep_waiting(wait, now + rule.interval_s, {**wait.state, **told})
+        if tend and is_time:
+            tend(self)
         raise NotYet(f"{step}: {why}", now + rule.interval_s)
 
     def heed_route(self, seen: Route | None) -> None:
@@ -389,8 +397,3 @@ class Run:
 
     def end(self, step: str, outcome: str, *, outcome_now: str | None = None, **data: Any) -> None:
         self.note("ended", step, {"outcome": outcome, **plain(data)}, outcome=outcome_now)
-
-
-def _way_of(step: str) -> str:
-    before, colon, _ = step.partition(":")
-    return before if colon and before in ("back", "adopt") else "out"

@@ -154,7 +154,7 @@ def _turn_back(run: Run, turn: TurnBack) -> Advanced:
     if not by_itself and not marked:
         return _halt(run, turn.reason, turn.evidence)  # by itself it goes back before it is promoted only
     try:
-        decide_roll_back(
+        ready = decide_roll_back(
             run.means.store,
             run.provider,
             run.id,
@@ -167,6 +167,8 @@ def _turn_back(run: Run, turn: TurnBack) -> Advanced:
         )
     except CannotTurnBack as closed:
         return _halt(run, f"{turn.reason}; {closed}", turn.evidence)
+    if not ready.go:
+        return Advanced(f"{turn.reason}; {ready.why}", None)
     return Advanced(turn.reason, run.clock.now())
 
 
