@@ -133,6 +133,9 @@ def ask(options: Options, subject: Subject) -> Verdict:
     since, now = subject.readings.since, subject.readings.traffic()
     if since is None:
         return Verdict.unknown("there is no earlier reading to count from")
+    if uncounted := [slot for slot in (subject.slot, subject.beside) if slot not in now.counters]:
+        told = "they cannot be read now, or it does not count by side"
+        return Verdict.unknown(f"the balancer's counters for {' and '.join(uncounted)} are missing: {told}")
     if since.counters_id != now.counters_id:
         return Verdict.unknown("the balancer's counters began anew since the gate began")
     here, beside = _side(since, now, subject.slot), _side(since, now, subject.beside)

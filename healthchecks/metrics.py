@@ -1,6 +1,7 @@
-"""Is one figure of the platform's within its limits for the slot, by itself or compared with the side beside it?
+"""Is one figure within its limits for the slot, by itself or compared with the side beside it?
 
-Where a platform reports a figure only when something happens, no data may mean nothing bad or nothing at all: zero is
+The figure is the platform's own (`namespace`) or comes from a Prometheus server (`prometheus`), for both sides at the
+same time. Where it is reported only when something happens, no data may mean nothing bad or nothing at all: zero is
 believed only beside enough requests. Too few of them are unknown, whatever the figure. Severity: by how much the
 limit is exceeded, as a share of the figure (or, below a `min`, of the limit).
 """
@@ -8,38 +9,54 @@ limit is exceeded, as a share of the figure (or, below a `min`, of the limit).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from healthchecks import prometheus, promql
 from healthchecks.base import Subject, Verdict
 from healthchecks.guard import guarded
 from providers.base import Metric, Slot
 
 ADDED_UP = ("Sum", "SampleCount")
+OVER_S = 300.0
 
 
 @dataclass(frozen=True)
 class Requests:
-    """The figure that says how much traffic a side had: a sum."""
+    """The figure that says how much traffic a side had: a sum of the platform's, or a `query` to Prometheus."""
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
-    namespace: str
-    name: str
+    namespace: str = ""
+    name: str = ""
     statistic: Literal["Sum", "SampleCount"] = "Sum"
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.query is None) != bool(self.namespace and self.name) or (self.query and self.dimensions):
+            raise ValueError("requests has either namespace and name or, for Prometheus, query")
+        if self.query is not None:
+            promql.raise_if_unfit(self.query)
 
 
 @dataclass(frozen=True)
 class Options:
-    """`namespace`, `name`, `statistic` (Sum, Average, Minimum, Maximum, SampleCount, p99 …) and `dimensions` say which
-    figure, `over_s` over how long up to now. In dimensions, `{group}`, `{target_group}` and `{balancer}` stand for the
-    names of the slot.
+    """`name` is what the figure is called. The platform's own: `namespace`, `statistic` (Sum, Average, Minimum,
+    Maximum, SampleCount, p99 …) and `dimensions` say which, `over_s` over how long up to now; in dimensions,
+    `{group}`, `{target_group}` and `{balancer}` stand for the names of the slot.
 
-    It has to be at most `max`, at least `min`, and at most `max_times_other` times that of the side beside; up to
-    `tolerated` it is never too much beside the other. With `per_request` it is divided by the side's requests first,
-    for all limits.
+    From Prometheus: `prometheus` is the server's base address (public or, with `allow_private`, also in a private
+    network), `query` the PromQL, which gives one number. In its quoted strings `{slot}` and `{service}` stand for
+    names, and behind =~ `{instances}` for the host:port of each running instance. A sample that is older than
+    `max_age_s` is not believed. What is computed has the time of the asking, however old its samples are: `newest` is
+    a query for their time, such as max(timestamp(x)). `bearer_token` is a reference to a secret.
+
+    The figure has to be at most `max`, at least `min`, and at most `max_times_other` times that of the side beside; up
+    to `tolerated` it is never too much beside the other. With `per_request` it is divided by the side's requests
+    first, for all limits.
 
     `missing`: what no data is, unknown or zero. `requests` is the figure of the traffic; with fewer than
     `min_requests` of them nothing is judged, and a side beside with fewer is not compared with.
@@ -47,11 +64,11 @@ class Options:
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
-    namespace: str
     name: str
-    statistic: str
+    namespace: str = ""
+    statistic: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
-    over_s: float = 300.0
+    over_s: float = OVER_S
     max: float | None = None
     min: float | None = None
     max_times_other: float | None = None
@@ -60,6 +77,12 @@ class Options:
     missing: Literal["unknown", "zero"] = "unknown"
     requests: Requests | None = None
     min_requests: int = 20
+    prometheus: str | None = None
+    query: str | None = None
+    newest: str | None = None
+    max_age_s: float = 60.0
+    allow_private: bool = False
+    bearer_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         limits = [limit for limit in (self.max, self.min, self.max_times_other) if limit is not None]
@@ -77,10 +100,44 @@ class Options:
             raise ValueError("requests: missing: zero and per_request need the figure of the traffic")
         if self.max_times_other is not None and self.statistic in ADDED_UP and not self.per_request:
             raise ValueError("per_request: sums of two sides with unequal traffic can be compared per request only")
+        if self.requests is not None and (self.requests.query is None) != (self.prometheus is None):
+            raise ValueError("requests comes from where the figure comes from: query for Prometheus, else namespace")
+        if self.prometheus is None:
+            self._raise_if_not_of_the_platform()
+        else:
+            self._raise_if_not_of_prometheus(self.prometheus)
+
+    def _raise_if_not_of_the_platform(self) -> None:
+        if not self.name or not self.namespace or not self.statistic:
+            raise ValueError("namespace, name and statistic say which figure of the platform's; or use prometheus")
+        if self.query or self.newest or self.allow_private or self.bearer_token:
+            raise ValueError("query, newest, allow_private and bearer_token are for prometheus only")
+
+    def _raise_if_not_of_prometheus(self, url: str) -> None:
+        prometheus.raise_if_never_server(url, self.allow_private)
+        if not self.query or self.namespace or self.statistic or self.dimensions or self.over_s != OVER_S:
+            raise ValueError(
+                "query says which figure of Prometheus: leave out namespace, statistic, dimensions, over_s"
+            )
+        for query in (self.query, self.newest):
+            if query is not None:
+                promql.raise_if_unfit(query)
+        if self.max_times_other is not None and not promql.used(self.query) & {"slot", "instances"}:
+            raise ValueError("query: without {slot} or {instances} both sides have the same figure, and never differ")
+        if not 1 <= self.max_age_s <= 86400:
+            raise ValueError("max_age_s is from 1 to 86400")
+        if self.bearer_token is not None and not re.fullmatch(r"[\x20-\x7e]+", self.bearer_token):
+            raise ValueError("bearer_token is plain ASCII")
 
     @property
     def metric(self) -> Metric:
         return Metric(self.namespace, self.name, self.statistic, dict(self.dimensions))
+
+    @property
+    def queries(self) -> list[str]:
+        """What is asked of Prometheus for one side: the figure and, where wanted, its requests."""
+        traffic = self.requests.query if self.requests else None
+        return [query for query in (self.query, traffic) if query is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +152,13 @@ class Side:
 
 @guarded
 def ask(options: Options, subject: Subject) -> Verdict:
-    figures, requests = _read(options, subject)
+    evidence: dict[str, Any] = _source(options)
+    try:
+        figures, requests = _read(options, subject)
+    except prometheus.NoFigure as none:
+        return Verdict.unknown(f"{options.name}: {none}", **evidence)
     here = _side(options, subject.slot, figures, requests)
     beside = _side(options, subject.beside, figures, requests)
-    evidence = {"figure": f"{options.namespace} {options.name} {options.statistic}"[:200], "over_s": options.over_s}
     evidence |= {"this": _plain(here), "beside": _plain(beside)}
     if not here.usable:
         return Verdict.unknown(f"{options.name}: {here.why}", **evidence)
@@ -109,11 +169,19 @@ def ask(options: Options, subject: Subject) -> Verdict:
     return Verdict.passed(f"{options.name} is {_number(here.value)}{compared}", **evidence)
 
 
+def _source(options: Options) -> dict[str, Any]:
+    if options.prometheus is not None:
+        return {"figure": options.name[:200], "prometheus": options.prometheus[:200], "query": options.query}
+    return {"figure": f"{options.namespace} {options.name} {options.statistic}"[:200], "over_s": options.over_s}
+
+
 Figures = Mapping[Slot, float | None]
 
 
 def _read(options: Options, subject: Subject) -> tuple[Figures, Figures | None]:
     """The figure of both slots and their requests, over the same time. Where it comes from is decided here alone."""
+    if options.prometheus is not None:
+        return _from_prometheus(options, options.prometheus, subject)
     end = subject.now
     figures = subject.readings.measured(options.metric, end - options.over_s, end)
     if options.requests is None:
@@ -121,6 +189,13 @@ def _read(options: Options, subject: Subject) -> tuple[Figures, Figures | None]:
     of = options.requests
     traffic = Metric(of.namespace, of.name, of.statistic, dict(of.dimensions))
     return figures, subject.readings.measured(traffic, end - options.over_s, end)
+
+
+def _from_prometheus(options: Options, url: str, subject: Subject) -> tuple[Figures, Figures | None]:
+    server = prometheus.Server(url, options.allow_private, options.bearer_token, options.max_age_s)
+    found = prometheus.both_sides(server, subject, options.queries, options.newest)
+    figures = {slot: side[0] for slot, side in found.items()}
+    return figures, None if options.requests is None else {slot: side[1] for slot, side in found.items()}
 
 
 def _side(options: Options, slot: Slot, figures: Figures, requests: Figures | None) -> Side:
@@ -132,7 +207,8 @@ def _side(options: Options, slot: Slot, figures: Figures, requests: Figures | No
             return Side(value or 0.0, seen, False, why)
     if value is None:
         if options.missing == "unknown":
-            return Side(0.0, seen, False, f"the platform has no data for {slot}")
+            source = "the platform" if options.prometheus is None else "prometheus"
+            return Side(0.0, seen, False, f"{source} has no data for {slot}")
         value = 0.0
     if options.per_request and seen:
         value /= seen

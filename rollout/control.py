@@ -26,6 +26,7 @@ from rollout.plan import (
     changes_nothing,
     choose_original,
     raise_if_blocked,
+    raise_if_mixed,
     raise_if_stale,
     raise_if_unsafe,
 )
@@ -59,6 +60,7 @@ def make_plan(installation: Installation, name: str, image: str | None = None) -
     provider = installation.provider(settings.provider)
     service = Service(name, dict(settings.options))
     original = choose_original(name, provider.compute.describe(service), provider.traffic.route(service))
+    raise_if_mixed(name, original, provider.compute.observe([service]).get(name, ()))
     soak = settings.gate_rule("live", settings.traffic.soak_s)
     bake = settings.gate_rule("live", settings.bake_s)
     deadlines = settings.deadlines

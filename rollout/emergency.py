@@ -136,7 +136,8 @@ def choose(cards: CardFolder, service: str | None, told: Told) -> Card:
 def put_back(card: Card, cards: CardFolder, fleet_file: Path, told: Told, asked: argparse.Namespace) -> None:
     """Traffic back on the card's original, marked, and read back; Refusal leaves everything as it was."""
     began = time.monotonic()
-    told.say(f"{card.service}: putting traffic back on {card.original} ({card.rollout})", **_names(card))
+    doing = "trying, without a change, to put" if asked.drill else "putting"
+    told.say(f"{card.service}: {doing} traffic back on {card.original} ({card.rollout})", **_names(card))
     _raise_if_closed(card)
     thin = _thin(card)
     before = _read_judged(thin, card)

@@ -30,7 +30,10 @@ than that is the patch's: waiting would leave traffic on a broken side because t
 
 @dataclass(frozen=True, slots=True)
 class GateRule:
-    """`failures` failing looks in a row fail the gate; so do `unknown_limit_s` of not knowing, and the deadline."""
+    """`failures` failing looks in a row fail the gate; so do `unknown_limit_s` of not knowing, and the deadline.
+
+    `timeout_s` is how long one check may take to answer; then it is unknown.
+    """
 
     passes: int = 3
     failures: int = 2
@@ -38,6 +41,7 @@ class GateRule:
     deadline_s: float = 300.0
     unknown_limit_s: float = 60.0
     soak_s: float = 0.0
+    timeout_s: float = 5.0  # what a plan means that was made before there was a choice
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from healthchecks.base import Readings, Subject
 from providers.base import ProviderError, Reading, Route, Service, Slot, other, plain
 from rollout.gate import Asked
 from rollout.means import Means
-from rollout.plan import CheckSpec, Plan
+from rollout.plan import Gate, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +41,13 @@ def traffic_now(means: Means, service: Service) -> Reading | None:
         return None
 
 
-def look_at(
-    means: Means, plan: Plan, checks: Sequence[CheckSpec], on: Slot, since: Reading | None, capacity: int
-) -> Look:
-    """Ask every check; all see the same readings. `capacity` is what each side must have."""
+def look_at(means: Means, plan: Plan, gate: Gate, on: Slot, since: Reading | None, capacity: int) -> Look:
+    """Ask every check of the gate; all see the same readings. `capacity` is what each side must have."""
     readings = Readings(means.provider, plan.service, since)
-    about = _subject(means, plan, on, readings, capacity)
-    beside = _subject(means, plan, other(on), readings, capacity)
+    about = _subject(means, plan, on, readings, capacity, gate.rule.timeout_s)
+    beside = replace(_subject(means, plan, other(on), readings, capacity, gate.rule.timeout_s), now=about.now)
     asked = []
-    for check in checks:
+    for check in gate.checks:
         verdict = means.ask(check, about)
         compare = verdict.answer == "fail" and about.role == "replacement"
         asked.append(Asked(check.label, verdict, means.ask(check, beside) if compare else None))
@@ -59,11 +56,12 @@ def look_at(
     except (ProviderError, KeyError):
         return Look(tuple(asked), None, since)
     # A balancer that counts anew cannot be compared with what it counted before: begin again from here.
-    comparable = since is not None and since.counters_id == reading.counters_id
+    # One without any counters can be no beginning while there is another.
+    comparable = since is not None and (since.counters_id == reading.counters_id or not reading.counters)
     return Look(tuple(asked), reading.route, since if comparable else reading)
 
 
-def _subject(means: Means, plan: Plan, slot: Slot, readings: Readings, capacity: int) -> Subject:
+def _subject(means: Means, plan: Plan, slot: Slot, readings: Readings, capacity: int, timeout_s: float) -> Subject:
     replacement = slot == plan.replacement
     return Subject(
         role="replacement" if replacement else "original",
@@ -73,6 +71,7 @@ def _subject(means: Means, plan: Plan, slot: Slot, readings: Readings, capacity:
         patch=plan.patch if replacement else None,
         capacity=capacity,
         now=means.clock.now(),
+        timeout_s=timeout_s,
     )
 
 

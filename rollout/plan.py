@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from providers.base import SLOTS, Concern, Environment, Patch, Route, Service, Slot, other, plain
+from providers.base import SLOTS, Concern, Environment, Instance, Patch, Route, Service, Slot, other, plain
 from rollout.gate import GateRule
 from rollout.journal import Journal, canonical
 
@@ -148,6 +148,17 @@ def choose_original(service: str, environments: Mapping[Slot, Environment], rout
     if not original.exists or original.capacity < 1:
         raise UnsafePlan(f"{service}: {route.active} has all the traffic and no capacity; nothing can be mirrored")
     return original
+
+
+def raise_if_mixed(service: str, original: Environment, instances: Sequence[Instance]) -> None:
+    """Refuse an original whose hosts run something else than it would launch: what would be gone back to?"""
+    running = [each for each in instances if each.slot == original.slot and each.state == "running" and each.image]
+    others = sorted({str(each.image) for each in running if each.image != original.image})
+    if others:
+        raise UnsafePlan(
+            f"{service}: hosts of {original.slot} run {', '.join(others)}, but it would launch {original.image}: a way "
+            f"back would lead to another image. Make them agree first: have it launch what runs, or replace the hosts"
+        )
 
 
 def raise_if_unsafe(plan: Plan, denials: Mapping[str, str]) -> None:

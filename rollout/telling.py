@@ -54,7 +54,8 @@ def visible(text: str) -> str:
 def _done(step: str, data: Mapping[str, Any]) -> str | None:
     value = data.get("value")
     if step.startswith(("swap:", "back:swap", "back:hold:again")) and isinstance(value, Mapping):
-        return f"traffic: {shares(value['weights'])}"
+        note = f" ({value['note']})" if value.get("note") else ""
+        return f"traffic: {shares(value['weights'])}{note}"
     if step == "capture":
         return f"captured: {shares(value['route']['weights'])}, {value['healthy']} healthy" if value else None
     simple = {

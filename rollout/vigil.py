@@ -192,7 +192,7 @@ def _look(run: Run, wait: Wait, gate: str, on: Slot, interval_s: float) -> Watch
     rule = replace(run.plan.gates[gate].rule, interval_s=interval_s, soak_s=math.inf, deadline_s=math.inf)
     since = Reading.from_json(state["since"]) if state.get("since") else traffic_now(run.means, run.service)
     asked_at = run.clock.now()
-    look = look_at(run.means, run.plan, run.plan.gates[gate].checks, on, since, run.need)
+    look = look_at(run.means, run.plan, run.plan.gates[gate], on, since, run.need)
     now, finding = run.clock.now(), finding_of(look.asked)
     run.heed_route(look.route)
     before = GateState.from_json(state["judged"]) if "judged" in state else GateState()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # help and completion come through here: each part is importe
     from rollout.card import CardFolder
     from rollout.means import Means
     from rollout.plan import CheckSpec
+    from rollout.references import Resolved
     from rollout.settings import Fleet, ServiceSettings
     from rollout.store import Store
 
@@ -119,29 +120,36 @@ class Installation:
         """Put one configured check; whatever goes wrong is an unknown verdict."""
         from healthchecks import registry
         from healthchecks.base import Verdict
+        from rollout.references import Resolved, resolved
 
+        read = Resolved({})
         try:
-            module, options = self._check(spec)
+            read = resolved(spec.options)
+            module, options = self._check(spec.name, read)
         except Exception as error:  # it was removed, or has other options now: that blocks, and breaks no job
-            return Verdict.unknown(f"check {spec.name} cannot be asked: {type(error).__name__}: {error}"[:400])
-        return registry.ask_safely(module, options, subject)
+            why = "its options have secrets in them, so what is wrong is not shown" if read.hidden else str(error)
+            return Verdict.unknown(f"check {spec.name} cannot be asked: {type(error).__name__}: {why}"[:400])
+        return read.without(registry.ask_safely(module, options, subject))
 
-    def _check(self, spec: CheckSpec) -> tuple[Any, Any]:
-        """The check's module and its options, as the plan has them."""
+    def _check(self, name: str, read: Resolved) -> tuple[Any, Any]:
+        """The check's module and its options, as the plan has them; those with secrets in them are not kept."""
         import json
 
         from healthchecks import registry
         from rollout.journal import canonical
 
-        key = canonical([spec.name, spec.options])
-        if key not in self._options:
+        key = canonical([name, read.options])
+        if key not in self._options or read.hidden:
             from pydantic import TypeAdapter
 
-            module = registry.load(spec.name)
+            module = registry.load(name)
             typed: TypeAdapter[Any] = TypeAdapter(module.Options)
-            self._options[key] = (module, typed.validate_json(json.dumps(spec.options)))
-        found: tuple[Any, Any] = self._options[key]
-        return found
+            found = (module, typed.validate_json(json.dumps(read.options)))
+            if read.hidden:
+                return found
+            self._options[key] = found
+        kept: tuple[Any, Any] = self._options[key]
+        return kept
 
 
 def adapter(name: str) -> Any:

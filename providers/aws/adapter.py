@@ -51,9 +51,14 @@ def diagnose(context: Context, service: Service) -> list[tuple[str, str, str]]:
 
 
 def bake(
-    context: Context, service: Service, source: str, *, fresh: str = "", say: Callable[[str], None] = lambda text: None
+    context: Context,
+    service: Service,
+    reference: str = "active",
+    *,
+    fresh: str = "",
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Make an image with today's patches: see providers/aws/bake.py."""
     with boto3_needed():
         from providers.aws import bake as baking
-    return baking.bake(context, service, source, fresh=fresh, say=say)
+    return baking.bake(context, service, reference, fresh=fresh, say=say)

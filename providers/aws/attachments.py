@@ -83,18 +83,19 @@ def attach(writing: Writing, source: Settings, present: Settings, name: str, nam
             writing.call("autoscaling", "put_notification_configuration", AutoScalingGroupName=name, **more)
     for topic in present.topics().keys() - source.topics().keys():
         writing.call("autoscaling", "delete_notification_configuration", AutoScalingGroupName=name, TopicARN=topic)
-    attach_policies(writing, source, present, name, naming, ())
-
-
-def attach_policies(
-    writing: Writing, source: Settings, present: Settings, name: str, naming: Naming, reached: Iterable[str]
-) -> None:
-    wanted = policies(source, name, naming, reached)
-    for policy in _lacking(wanted, present.policies, "PolicyName", name):
-        writing.call("autoscaling", "put_scaling_policy", **policy)
+    add_policies(writing, source, present, name, naming, ())
     everything = {naming.word(policy["PolicyName"]) for policy in source.policies}
     for extra in _extra(everything, present.policies, "PolicyName"):
         writing.call("autoscaling", "delete_policy", AutoScalingGroupName=name, PolicyName=extra)
+
+
+def add_policies(
+    writing: Writing, source: Settings, present: Settings, name: str, naming: Naming, reached: Iterable[str]
+) -> None:
+    """Those that are missing or differ; what somebody added meanwhile stays."""
+    wanted = policies(source, name, naming, reached)
+    for policy in _lacking(wanted, present.policies, "PolicyName", name):
+        writing.call("autoscaling", "put_scaling_policy", **policy)
 
 
 def _plain(item: Mapping[str, Any], name: str) -> dict[str, Any]:

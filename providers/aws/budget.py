@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from providers.aws.connecting import guard_connections
 from providers.aws.errors import kind_of
+from providers.aws.identity import CONNECT_S
 from providers.aws.quotas import Limit, bucket_of, is_read, is_urgent
 from providers.base import Clock, Throttled, Transient
 
@@ -42,8 +44,10 @@ def urgent() -> Iterator[None]:
 
 @contextmanager
 def sent_before(end: float) -> Iterator[None]:
-    """What is called inside is not sent after this time, whatever it waited for: a token, or new credentials."""
-    before = _send_until.set(end)
+    """What is called inside is not sent after this time, or an earlier one that holds around it, whatever it waited
+    for: a token, new credentials, or another read."""
+    around = _send_until.get()
+    before = _send_until.set(end if around is None else min(end, around))
     try:
         yield
     finally:
@@ -147,6 +151,7 @@ class Budgets:
         events.register("before-call", lambda model, **_: self.spend(api, model.name, place))
         events.register_first("before-send", lambda **_: self._in_time(api))
         events.register("after-call", lambda model, parsed, **_: self._answered(api, model.name, place, parsed))
+        guard_connections(client, lambda: self._connected_in_time(api))
 
     def spend(self, api: str, operation: str, place: Place) -> None:
         """Wait for a token for this call; raises Throttled."""
@@ -172,6 +177,12 @@ class Budgets:
         end = _send_until.get()
         if end is not None and self._clock.now() > end:
             raise Transient(f"{api}: not sent, for what it waited for took too long; it will go on")
+
+    def _connected_in_time(self, api: str) -> None:
+        """Each address of a name may take as long as all of them may."""
+        end = _send_until.get()
+        if end is not None and self._clock.now() > end + CONNECT_S:
+            raise Transient(f"{api}: not sent, for connecting took too long; it will go on")
 
     def _answered(self, api: str, operation: str, place: Place, parsed: Any) -> None:
         code = str(parsed.get("Error", {}).get("Code", "")) if isinstance(parsed, Mapping) else ""

@@ -1,8 +1,8 @@
 """One account and region, as somebody: the only way from the adapter to AWS.
 
 The SDK's own retries are off: the engine repeats what it journalled. Each call waits its turn in a budget for its API.
-A write that takes several calls begins none of them after `BEGIN_WITHIN_S`: later it may have lost the right to act,
-and whoever comes next goes on from what is there.
+A write begins none of its calls, nor the reads that it decides by, after `BEGIN_WITHIN_S`: later it may have lost the
+right to act, and whoever comes next goes on from what is there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,10 @@ from providers.aws.identity import CONNECT_S, READ_S, client_config, expires_at,
 from providers.aws.options import Options
 from providers.base import Clock, Context, Denied, Invalid, Service, Transient
 
-BEGIN_WITHIN_S = 3.0
+BEGIN_WITHIN_S = 8.0
+"""Counted from the first line of the write: some thirty calls, where each takes a quarter of a second."""
 WRITE_S = BEGIN_WITHIN_S + CONNECT_S + READ_S
-"""The write time-out T."""
+"""The write time-out T. Nothing is sent over a connection that took longer than `CONNECT_S` (connecting.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class Cloud:
         return [item for part in parts for item in self.pages(api, operation, key, **{argument: part}, **more)]
 
     def writing(self) -> Writing:
-        return Writing(self)
+        """A write that begins now. One that a contract is asked for is `Clouds.writing`."""
+        return Writing(self, self.clock.now())
 
     def caller(self) -> Mapping[str, str]:
         """Account and Arn of the credentials, read once. Denied when it is not the account that was declared."""
@@ -184,20 +187,24 @@ class Cloud:
 
 
 class Writing:
-    """The calls of one write."""
+    """The calls of one write that began at `began`, before it read anything."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._began = cloud.clock.now()
+    def __init__(self, cloud: Cloud, began: float) -> None:
+        self.cloud, self._began = cloud, began
+
+    @property
+    def until(self) -> float:
+        """After this none of its calls begins."""
+        return self._began + BEGIN_WITHIN_S
 
     def call(self, api: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """One call that changes something; Transient, with nothing sent, when it comes too late."""
-        self._cloud.identify()
-        took = self._cloud.clock.now() - self._began
-        if took > BEGIN_WITHIN_S:
-            raise Transient(f"{api} {operation}: not begun, for the calls before it took {took:.1f} s; it will go on")
-        with sent_before(self._began + BEGIN_WITHIN_S):
-            return self._cloud.read(api, operation, **arguments)
+        with sent_before(self.until):
+            self.cloud.identify()
+            took = self.cloud.clock.now() - self._began
+            if took > BEGIN_WITHIN_S:
+                raise Transient(f"{api} {operation}: not begun, for all before it took {took:.1f} s; it will go on")
+            return self.cloud.read(api, operation, **arguments)
 
 
 class Clouds:
@@ -219,6 +226,16 @@ class Clouds:
     def of(self, service: Service) -> tuple[Cloud, Options]:
         options = Options.of(service)
         return self.at(Place.of(options)), options
+
+    @contextmanager
+    def writing(self, service: Service) -> Iterator[tuple[Writing, Options]]:
+        """What a contract is asked to change: the first line of each such method. Everything inside, reads too, is
+        begun in time or not at all, and a write within a write has no more time than the outer one."""
+        began = self.context.clock.now()
+        cloud, options = self.of(service)
+        writing = Writing(cloud, began)
+        with sent_before(writing.until):
+            yield writing, options
 
     def grouped(self, services: Sequence[Service]) -> Iterable[tuple[Cloud, Mapping[str, Options]]]:
         """The services of each place, by name."""

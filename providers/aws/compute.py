@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 
 from providers.aws import mirroring, suspensions
 from providers.aws.activities import failed_launch
-from providers.aws.cloud import Cloud, Clouds
+from providers.aws.cloud import Cloud, Clouds, Writing
 from providers.aws.groups import Group, is_leaving, owner_of, read_groups
 from providers.aws.instances import hosts, members, read_machines, release
 from providers.aws.options import Options
 from providers.aws.routes import raise_if_serving
+from providers.aws.settings import read_schedules
 from providers.aws.slots import Slots
 from providers.aws.templates import delete_own_template
 from providers.base import SLOTS, Environment, Instance, Invalid, Service, Slot
@@ -20,6 +22,7 @@ class AwsCompute:
     def __init__(self, clouds: Clouds) -> None:
         self._clouds = clouds
         self._slots = Slots(clouds.context.clock)
+        self._lock = threading.Lock()
         self._deleted: dict[tuple[str, ...], None] = {}
 
     def describe(self, service: Service) -> Mapping[Slot, Environment]:
@@ -57,65 +60,54 @@ class AwsCompute:
 
     def mirror(self, service: Service, source: Slot, into: Slot, image: str, owner: str, token: str) -> None:
         """A user's slot gets a new version of its own launch template; an absent one is created."""
-        cloud, options = self._clouds.of(service)
-        wanted = mirroring.Mirror(cloud, options, self._slots, source, into, image, owner, token)
-        try:
-            mirroring.mirror(wanted)
-        finally:
-            self._slots.forget(cloud, options.group(into))
+        with self._clouds.writing(service) as (writing, options):
+            wanted = mirroring.Mirror(writing, options, self._slots, source, into, image, owner, token)
+            try:
+                mirroring.mirror(wanted)
+            finally:
+                self._slots.forget(writing.cloud, options.group(into))
 
     def set_floor(self, service: Service, slot: Slot, floor: int, token: str) -> None:
         """The largest size is raised to it where it is below; AWS itself raises the capacity."""
         if floor < 0:
             raise Invalid(f"service {service.name}: a floor cannot be {floor}; 0 or more can")
-        cloud, options, group = self._need(service, slot)
-        more = {"MaxSize": floor} if group["MaxSize"] < floor else {}
-        cloud.writing().call(
-            "autoscaling",
-            "update_auto_scaling_group",
-            AutoScalingGroupName=options.group(slot),
-            MinSize=floor,
-            **more,
-        )
+        with self._clouds.writing(service) as (writing, options):
+            group = self._slots.look(writing.cloud, options).need(slot)
+            sizes = {"MinSize": floor, **({"MaxSize": floor} if group["MaxSize"] < floor else {})}
+            name = options.group(slot)
+            writing.call("autoscaling", "update_auto_scaling_group", AutoScalingGroupName=name, **sizes)
 
     def scale(self, service: Service, slot: Slot, capacity: int, token: str) -> None:
-        cloud, options, group = self._need(service, slot)
-        name = options.group(slot)
-        if capacity < group["MinSize"]:
-            raise Invalid(f"service {service.name}: {slot} has a floor of {group['MinSize']}; {capacity} is below it")
-        if capacity > group["MaxSize"]:
-            raise Invalid(
-                f"service {service.name}: {capacity} is above the MaxSize of {name}, which is {group['MaxSize']}; "
-                f"raise it: aws autoscaling update-auto-scaling-group --auto-scaling-group-name {name} "
-                f"--max-size {capacity}"
-            )
-        cloud.writing().call(
-            "autoscaling",
-            "set_desired_capacity",
-            AutoScalingGroupName=name,
-            DesiredCapacity=capacity,
-            HonorCooldown=False,
-        )
+        """The largest size is raised with it where it is below: a way back may need what the other side grew to."""
+        with self._clouds.writing(service) as (writing, options):
+            group = self._slots.look(writing.cloud, options).need(slot)
+            if capacity < (floor := group["MinSize"]):
+                raise Invalid(f"service {service.name}: {slot} has a floor of {floor}; {capacity} is below it")
+            size = {"AutoScalingGroupName": options.group(slot), "DesiredCapacity": capacity}
+            if capacity > group["MaxSize"]:
+                writing.call("autoscaling", "update_auto_scaling_group", **size, MaxSize=capacity)
+            else:
+                writing.call("autoscaling", "set_desired_capacity", **size, HonorCooldown=False)
 
     def park(self, service: Service, slot: Slot, token: str) -> None:
         """A group with scheduled actions has them suspended, so that none fills it again; mirror() resumes them."""
-        cloud, options, group = self._need(service, slot)
-        name = options.group(slot)
-        raise_if_serving(cloud, options, slot, "parked")
-        writing = cloud.writing()
-        scheduled = self._slots.settings(cloud, [name], fresh=True)[name].schedules
-        suspensions.hold(writing, group, ["ScheduledActions"] if scheduled else [])
-        release(writing, group)
-        writing.call(
-            "autoscaling", "update_auto_scaling_group", AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0
-        )
+        with self._clouds.writing(service) as (writing, options):
+            cloud, name = writing.cloud, options.group(slot)
+            group = self._slots.look(cloud, options).need(slot)
+            raise_if_serving(cloud, options, slot, "parked")
+            suspensions.hold(writing, group, ["ScheduledActions"] if read_schedules(cloud, name) else [])
+            release(writing, group)
+            nothing = {"MinSize": 0, "DesiredCapacity": 0}
+            writing.call("autoscaling", "update_auto_scaling_group", AutoScalingGroupName=name, **nothing)
 
     def delete_if_owned(self, service: Service, slot: Slot, owner: str, token: str) -> bool:
         """Group and launch template. A repeat after the group has gone deletes the template that is left."""
-        cloud, options = self._clouds.of(service)
-        name = options.group(slot)
+        with self._clouds.writing(service) as (writing, options):
+            return self._delete(writing, options, slot, owner, token)
+
+    def _delete(self, writing: Writing, options: Options, slot: Slot, owner: str, token: str) -> bool:
+        cloud, name = writing.cloud, options.group(slot)
         group = read_groups(cloud, [name], leaving=True).get(name)
-        writing = cloud.writing()
         if group is None:
             deleted = delete_own_template(cloud, writing, name, owner)
             return deleted or (name, owner, token) in self._deleted
@@ -129,11 +121,8 @@ class AwsCompute:
         self._remember((name, owner, token))
         return True
 
-    def _need(self, service: Service, slot: Slot) -> tuple[Cloud, Options, Group]:
-        cloud, options = self._clouds.of(service)
-        return cloud, options, self._slots.look(cloud, options).need(slot)
-
     def _remember(self, write: tuple[str, ...]) -> None:
-        self._deleted[write] = None
-        if len(self._deleted) > 1000:
-            del self._deleted[next(iter(self._deleted))]
+        with self._lock:
+            self._deleted[write] = None
+            if len(self._deleted) > 1000:
+                del self._deleted[next(iter(self._deleted))]

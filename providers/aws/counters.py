@@ -1,9 +1,8 @@
 """What the balancers counted, from CloudWatch: today's sums, which only grow from one midnight (UTC) to the next.
 
 CloudWatch moves by the minute, is asked for money, and says nothing at all where nothing happened: missing data are no
-requests. Figures of an Application Load Balancer are for each target group. A Network Load Balancer is asked in the
-same way for its flows; where it reports them for the balancer as a whole only, nothing is counted here, and a gate has
-too few requests to pass.
+requests. Figures of an Application Load Balancer are for each target group. A Network Load Balancer reports its flows
+for the balancer as a whole only: a slot behind one is not counted, so that nobody takes it for idle.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ FRESH_S = 20.0
 DAY_S, MINUTE_S = 86_400, 60
 LATELY_MIN = 2
 """So many full minutes are looked at for what is still on a slot: the last one may not have been reported yet."""
-ALB, NLB = "AWS/ApplicationELB", "AWS/NetworkELB"
+ALB = "AWS/ApplicationELB"
 CLASSES = {f"{digit}xx": f"HTTPCode_Target_{digit}XX_Count" for digit in "2345"}
 NEVER = 1e12
 """More than any clock that was set back."""
@@ -33,7 +32,6 @@ NEVER = 1e12
 class Figure:
     """One figure of one target group: today's sum, or the most of the last minutes (`lately`)."""
 
-    namespace: str
     name: str
     target_group: str
     balancer: str
@@ -41,19 +39,17 @@ class Figure:
 
     def query(self, number: int) -> dict[str, Any]:
         dimensions = {"TargetGroup": self.target_group, "LoadBalancer": self.balancer}
-        # A number of flows at a time has no sum; all others are counted in the minute.
-        statistic = "Maximum" if self.name == "ActiveFlowCount" else "Sum"
         return {
             "Id": f"q{number}",
             "ReturnData": True,
             "MetricStat": {
                 "Metric": {
-                    "Namespace": self.namespace,
+                    "Namespace": ALB,
                     "MetricName": self.name,
                     "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
                 },
                 "Period": MINUTE_S if self.lately else DAY_S,
-                "Stat": statistic,
+                "Stat": "Sum",
             },
         }
 
@@ -67,24 +63,20 @@ class Pair:
 
     @property
     def is_flows(self) -> bool:
+        """Is it a Network Load Balancer's?"""
         return self.balancer.startswith("net/")
 
     def figure(self, name: str, *, lately: bool = False) -> Figure:
-        return Figure(NLB if self.is_flows else ALB, name, self.target_group, self.balancer, lately)
+        return Figure(name, self.target_group, self.balancer, lately)
 
     @property
     def counted(self) -> list[Figure]:
-        names = (
-            ["NewFlowCount", "TCP_Target_Reset_Count"]
-            if self.is_flows
-            else ["RequestCount", "TargetConnectionErrorCount", *CLASSES.values()]
-        )
-        return [self.figure(name) for name in names]
+        return [self.figure(name) for name in ("RequestCount", "TargetConnectionErrorCount", *CLASSES.values())]
 
     @property
     def present(self) -> Figure:
         """What is on the target group now, as nearly as it can be told."""
-        return self.figure("ActiveFlowCount" if self.is_flows else "RequestCount", lately=True)
+        return self.figure("RequestCount", lately=True)
 
 
 def pair(target_group: str, listener: str) -> Pair:
@@ -101,13 +93,17 @@ class Counting:
         self._known: dict[tuple[Place, str, Figure], tuple[float, int]] = {}
 
     def read(self, cloud: Cloud, named: Mapping[str, Seen]) -> tuple[str, dict[str, dict[Slot, Counters]]]:
-        """counters_id, and for each service both slots. Transient while CloudWatch has only a part of it, Denied."""
+        """counters_id, and for each service the slots that can be counted. Transient while CloudWatch has only a part
+        of it, Denied."""
         now = self._clock.now()
         today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        wanted = {figure for seen in named.values() for slot in SLOTS for figure in _figures(seen, slot)}
+        counted = {name: [slot for slot in SLOTS if _is_counted(seen, slot)] for name, seen in named.items()}
+        wanted = {figure for name, slots in counted.items() for slot in slots for figure in _figures(named[name], slot)}
         values = self._values(cloud, wanted, today, now)
-        counted = {name: {slot: _counters(seen, slot, values) for slot in SLOTS} for name, seen in named.items()}
-        return f"cloudwatch:{today:%Y-%m-%d}", counted
+        found = {
+            name: {slot: _counters(named[name], slot, values) for slot in slots} for name, slots in counted.items()
+        }
+        return f"cloudwatch:{today:%Y-%m-%d}", found
 
     def _values(self, cloud: Cloud, wanted: Iterable[Figure], today: datetime, now: float) -> dict[Figure, int]:
         place, day = cloud.place, f"{today:%Y-%m-%d}"
@@ -137,33 +133,33 @@ def _pairs(seen: Seen, slot: Slot) -> list[Pair]:
     return list(dict.fromkeys(pair(one.target_group(slot), one.listener) for one in seen.options.routes))
 
 
+def _is_counted(seen: Seen, slot: Slot) -> bool:
+    """A slot that is counted in part only would look idle while it is not."""
+    return not any(each.is_flows for each in _pairs(seen, slot))
+
+
 def _figures(seen: Seen, slot: Slot) -> list[Figure]:
     pairs = _pairs(seen, slot)
     counted = [figure for each in pairs for figure in each.counted]
-    return [*counted, *(each.present for each in pairs if _tells_presence(seen, slot, each))]
+    return [*counted, *(each.present for each in pairs if _tells_presence(seen, slot))]
 
 
-def _tells_presence(seen: Seen, slot: Slot, each: Pair) -> bool:
+def _tells_presence(seen: Seen, slot: Slot) -> bool:
     """Requests of the last minute are no queue: under weight they would look like one. Without weight they are what
     still comes by stickiness and by connections that were kept."""
-    return each.is_flows or not seen.share(slot)
+    return not seen.share(slot)
 
 
 def _counters(seen: Seen, slot: Slot, values: Mapping[Figure, int]) -> Counters:
     requests = failed = in_flight = 0
     responses: dict[str, int] = {}
     for each in _pairs(seen, slot):
-        if _tells_presence(seen, slot, each):
+        if _tells_presence(seen, slot):
             in_flight += values[each.present]
-        if each.is_flows:
-            began, reset = values[each.figure("NewFlowCount")], values[each.figure("TCP_Target_Reset_Count")]
-            requests, failed = requests + began, failed + min(reset, began)
-            responses["flows"] = responses.get("flows", 0) + max(0, began - reset)
-        else:
-            requests += values[each.figure("RequestCount")]
-            failed += values[each.figure("TargetConnectionErrorCount")]
-            for kind, name in CLASSES.items():
-                responses[kind] = responses.get(kind, 0) + values[each.figure(name)]
+        requests += values[each.figure("RequestCount")]
+        failed += values[each.figure("TargetConnectionErrorCount")]
+        for kind, name in CLASSES.items():
+            responses[kind] = responses.get(kind, 0) + values[each.figure(name)]
     return Counters(requests, responses, failed, in_flight)
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from providers.aws import rights
 from providers.aws.cloud import Cloud, Clouds
 from providers.aws.groups import Group, read_groups
+from providers.aws.obstacles import launches_nobody
 from providers.aws.options import Options
 from providers.aws.routes import read_route
 from providers.base import SLOTS, Context, Denied, NotFound, ProviderError, Route, Service, Slot, other
@@ -113,6 +114,9 @@ def _template(slot: Slot, group: Group, active: Slot | None) -> Iterator[Found]:
     if version in (LATEST, DEFAULT):
         text = f"{name} ({slot}) follows {version} of its launch template, so any new version changes its next hosts"
         yield "problem" if version == LATEST else "warning", text, "give it a numbered version"
+    if slot == active and launches_nobody(group):
+        text = f"{name} ({slot}) serves, patched in place, and launches nobody: a host that it loses is not replaced"
+        yield "warning", text, "watch how many hosts are in service; the next rollout makes a side with all of them"
     if slot == active and not group.get("DesiredCapacity"):
         yield "problem", f"{name} serves with a desired capacity of 0", "raise it, or correct blue and green"
 

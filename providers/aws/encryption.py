@@ -60,7 +60,7 @@ def _check(cloud: Cloud, image: str, key: str, group: Group) -> None:
             f"{image} is encrypted with {key}, which cannot be read ({error}): that the group may decrypt it is "
             "unknown. kms:DescribeKey and kms:ListGrants on it are needed"
         ) from error
-    role = str(group.get("ServiceLinkedRoleARN") or f"arn:aws:iam::{cloud.account}:{SERVICE_ROLE}")
+    role = str(group.get("ServiceLinkedRoleARN") or f"arn:{_partition(cloud)}:iam::{cloud.account}:{SERVICE_ROLE}")
     given = {str(each) for grant in grants if grant.get("GranteePrincipal") == role for each in grant["Operations"]}
     missing = [operation for operation in NEEDED if operation not in given]
     if missing:
@@ -69,3 +69,8 @@ def _check(cloud: Cloud, image: str, key: str, group: Group) -> None:
             f"{', '.join(missing)}): no host of it would start. Give it with: aws kms create-grant --region "
             f"{cloud.place.region} --key-id {key} --grantee-principal {role} --operations {' '.join(NEEDED)}"
         )
+
+
+def _partition(cloud: Cloud) -> str:
+    """`aws`, or `aws-cn` and the like: the same for everything of an account."""
+    return cloud.caller()["Arn"].split(":")[1]

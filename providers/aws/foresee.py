@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from providers.aws import alarms, neighbours, room, schedules, target_limits, vcpus
+from providers.aws import alarms, neighbours, obstacles, room, schedules, target_limits, vcpus
 from providers.aws.cloud import Cloud
 from providers.aws.groups import read_groups
 from providers.aws.options import Options
 from providers.aws.outlook import Ahead, blocks, unknown
+from providers.aws.slots import missing_standby
+from providers.aws.whole import Whole
 from providers.base import Concern, ProviderError, Slot
 
 Part = Callable[[Ahead], list[Concern]]
@@ -24,6 +26,9 @@ OF_GROUPS: Sequence[tuple[str, Part]] = (
     ("target groups that are no declared route", neighbours.undeclared),
     ("who else launches from the standby's template", neighbours.latest),
     ("protected hosts and suspended processes", schedules.protected),
+    ("warm pools", obstacles.warm_pools),
+    ("instance refreshes", obstacles.refreshes),
+    ("sides that are patched in place", obstacles.in_place),
 )
 OF_NAMES: Sequence[tuple[str, Part]] = (
     ("scheduled actions", schedules.scheduled),
@@ -33,7 +38,9 @@ OF_NAMES: Sequence[tuple[str, Part]] = (
 )
 
 
-def concerns(cloud: Cloud, options: Options, original: Slot, capacity: int, until: float) -> list[Concern]:
+def concerns(
+    cloud: Cloud, whole: Whole, options: Options, original: Slot, image: str, capacity: int, until: float
+) -> list[Concern]:
     """All that was found, what blocks first."""
     found: list[Concern] = []
     groups, parts = {}, [*OF_GROUPS, *OF_NAMES]
@@ -44,10 +51,12 @@ def concerns(cloud: Cloud, options: Options, original: Slot, capacity: int, unti
                 blocks(f"Auto Scaling group {options.group(original)} does not exist: name the one that serves")
             )
             parts = list(OF_NAMES)
+        elif why := missing_standby(options, groups):
+            found.append(blocks(why))
     except ProviderError as error:
         found.append(unknown(f"the Auto Scaling groups, and with them the room for a standby: {_why(error)}"))
         parts = list(OF_NAMES)
-    ahead = Ahead(cloud, options, original, capacity, until, groups)
+    ahead = Ahead(cloud, options, original, capacity, until, groups, whole, image)
     for what, part in parts:
         found += _asked(what, part, ahead)
     order = ("blocks", "unknown", "notice")

@@ -75,8 +75,9 @@ READS = (
     Grant(
         "ReadGroupsWhichAwsDoesNotNarrow",
         "observe rollout",
-        "autoscaling.DescribeLifecycleHooks autoscaling.DescribeNotificationConfigurations "
-        "autoscaling.DescribePolicies autoscaling.DescribeScalingActivities autoscaling.DescribeScheduledActions "
+        "autoscaling.DescribeInstanceRefreshes autoscaling.DescribeLifecycleHooks "
+        "autoscaling.DescribeNotificationConfigurations autoscaling.DescribePolicies "
+        "autoscaling.DescribeScalingActivities autoscaling.DescribeScheduledActions "
         "elbv2.DescribeLoadBalancers elbv2.DescribeTargetGroupAttributes elbv2.DescribeAccountLimits",
         "what both sides are; AWS has no narrower resource for Describe calls",
     ),
@@ -119,8 +120,11 @@ READS = (
         "ReadImageParameters",
         "observe rollout",
         "ssm.GetParameter ssm.GetParametersByPath",
-        "references such as ssm:/golden/web; put your own path in the place of IMAGES",
+        "references such as ssm:/golden/web, and templates whose image is a parameter: EC2 resolves it as whoever "
+        "asks. Put your own path in the place of IMAGES",
         ("arn:aws:ssm:REGION::parameter/aws/service/*", f"arn:aws:ssm:{HERE}:parameter/IMAGES/*"),
+        implied="ssm:GetParameters",
+        when="ec2.DescribeLaunchTemplateVersions",
     ),
     Grant(
         "ReadKeysOfVolumes",
@@ -254,6 +258,20 @@ HOSTS = (
         {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
         implied="iam:PassRole",
         when=LAUNCHES,
+    ),
+    Grant(
+        "GiveAutoScalingTheRolesOfACopy",
+        "rollout",
+        "",
+        "checked where a group has a service-linked role with a suffix, or hooks with a role (put it in the place of "
+        "HOOK_ROLE): a standby on demand gets the same; leave it out where none has",
+        (
+            "arn:aws:iam::ACCOUNT:role/HOOK_ROLE",
+            "arn:aws:iam::ACCOUNT:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling_*",
+        ),
+        {"StringEquals": {"iam:PassedToService": "autoscaling.amazonaws.com"}},
+        implied="iam:PassRole",
+        when=f"{CREATES} autoscaling.PutLifecycleHook",
     ),
     Grant(
         "UseTheKeyOfEncryptedVolumes",

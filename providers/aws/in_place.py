@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from providers.aws import ssm
-from providers.aws.cloud import Cloud
+from providers.aws.cloud import Cloud, Writing
 from providers.aws.groups import PATCHED, own_tags, read_groups, tag
 from providers.aws.images import check, patch_of, read_image
 from providers.aws.instances import base_image, members, read_machines
@@ -81,8 +81,9 @@ def _raise_if_moving(cloud: Cloud, options: Options, standby: Side | None) -> No
 class InPlace:
     """Patching one standby. Every call goes on from what is there."""
 
-    def __init__(self, cloud: Cloud, options: Options, compute: Compute, service: Service, slot: Slot) -> None:
-        self._cloud, self._options, self._compute = cloud, options, compute
+    def __init__(self, writing: Writing, options: Options, compute: Compute, service: Service, slot: Slot) -> None:
+        self._writing, self._cloud = writing, writing.cloud
+        self._options, self._compute = options, compute
         self._service, self._slot = service, slot
 
     def apply(self, composite: str, token: str) -> Applied:
@@ -99,13 +100,13 @@ class InPlace:
                 f"{self._slot}: {', '.join(others[:SHOWN])} run another image than {side.image}; park it first"
             )
         ids = self._launched(side, token)
-        hold(self._cloud.writing(), side.group, LAUNCHING)
+        hold(self._writing, side.group, LAUNCHING)
         self._raise_if_offline(ids)
         snapshot, comment = ssm.snapshot_of(f"{composite} {token}"), f"rollout in-place {ssm.snapshot_of(token)}"
         runs = ssm.runs(self._cloud, comment, min(ssm.timestamp(host["LaunchTime"]) for host in side.hosts))
         unsent = [host for host in ids if host not in runs]
         if unsent:
-            ssm.send(self._cloud.writing(), unsent, comment, snapshot)
+            ssm.send(self._writing, unsent, comment, snapshot)
             raise Transient(f"the patches are being installed on {len(unsent)} hosts of {self._slot}")
         states = self._proven(ids, runs, snapshot, composite)
         self._tag(ids, composite)
@@ -122,13 +123,13 @@ class InPlace:
             int(side.group["DesiredCapacity"]), self._compute.describe(self._service)[other(self._slot)].capacity
         )
         if int(side.group["DesiredCapacity"]) < wanted:
-            hold(self._cloud.writing(), side.group, ())
+            hold(self._writing, side.group, ())
             self._compute.scale(self._service, self._slot, wanted, token)
             raise Transient(f"{wanted} hosts of {self._slot} are being launched")
         living = members(side.group)
         ready = [one for one in living if one["LifecycleState"] == "InService"]
         if len(ready) < wanted or len(living) != len(ready):
-            hold(self._cloud.writing(), side.group, ())
+            hold(self._writing, side.group, ())
             raise Transient(f"{len(ready)} of {wanted} hosts of {self._slot} are in service")
         return sorted(str(one["InstanceId"]) for one in ready)
 
@@ -176,7 +177,7 @@ class InPlace:
 
     def _tag(self, ids: Sequence[str], composite: str) -> None:
         """On each proven host, and last on the group, if its hosts are still those."""
-        found, writing = read_machines(self._cloud, ids), self._cloud.writing()
+        found, writing = read_machines(self._cloud, ids), self._writing
         due = [host for host in ids if tag(found.get(host, {}), PATCHED) != composite]
         if due:
             writing.call("ec2", "create_tags", Resources=due, Tags=[{"Key": PATCHED, "Value": composite}])

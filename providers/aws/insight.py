@@ -9,6 +9,7 @@ from providers.aws.alarms import read_alarms
 from providers.aws.cloud import Clouds
 from providers.aws.examine import examine
 from providers.aws.measure import measure
+from providers.aws.whole import Whole
 from providers.base import Alarm, Concern, HostStatus, Metric, Patch, Service, Slot
 
 
@@ -16,12 +17,12 @@ class AwsInsight:
     """One place for each question; what is asked of AWS for it is in the module of that name."""
 
     def __init__(self, clouds: Clouds) -> None:
-        self._clouds = clouds
+        self._clouds, self._whole = clouds, Whole(clouds.context.clock)
 
     def foresee(self, service: Service, original: Slot, patch: Patch, capacity: int, until: float) -> Sequence[Concern]:
-        """`patch` changes nothing about it: every image of a group needs the same room."""
+        """Every image needs the same room; what was patched in place has manners of its own."""
         cloud, options = self._clouds.of(service)
-        return foresee.concerns(cloud, options, original, capacity, until)
+        return foresee.concerns(cloud, self._whole, options, original, patch.image, capacity, until)
 
     def examine(self, service: Service, slot: Slot) -> Sequence[HostStatus]:
         cloud, options = self._clouds.of(service)

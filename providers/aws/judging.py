@@ -35,7 +35,8 @@ def health(groups: Sequence[Listed]) -> TargetHealth:
         said = {hosts.get(host, "unknown") for hosts in each}
         count["unhealthy" if "unhealthy" in said else "unknown" if "unknown" in said else "healthy"] += 1
     reasons = {_reason(item) for listed in groups for item in listed if _judged(item) == "unhealthy"}
-    return TargetHealth(**count, reasons=tuple(sorted(reasons)[:REASONS]))
+    draining = {item["Target"]["Id"] for listed in groups for item in listed if _drains(item)}
+    return TargetHealth(**count, reasons=tuple(sorted(reasons)[:REASONS]), draining=len(draining))
 
 
 def _hosts(listed: Listed) -> dict[str, Judged]:
@@ -53,6 +54,11 @@ def _hosts(listed: Listed) -> dict[str, Judged]:
 def _judged(item: Mapping[str, Any]) -> Judged:
     told = item["TargetHealth"]
     return "leaving" if told.get("Reason") == "Target.NotRegistered" else STATES.get(told["State"], "unknown")
+
+
+def _drains(item: Mapping[str, Any]) -> bool:
+    """Is it out, and may still end what it began?"""
+    return bool(item["TargetHealth"]["State"] == "draining")
 
 
 def _reason(item: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from providers.aws.cloud import Cloud, Writing
@@ -12,6 +11,8 @@ from providers.aws.groups import Group
 from providers.aws.targets import Listed, registered
 from providers.base import Conflict, NotFound, Slot, Transient
 
+ASIDE = ("Terminat", "Detach", "EnteringStandby", "Standby", "Warmed")
+"""Beginnings of lifecycle states, such as Terminating:Wait."""
 GONE = {"shutting-down", "terminated"}
 FILTER_VALUES = 200
 
@@ -31,8 +32,9 @@ class Plan:
 
 
 def plan_exactly(cloud: Cloud, slot: Slot, group: Group, named: Iterable[str], listed: Mapping[str, Listed]) -> Plan:
-    """These hosts as the targets of each target group, and no others; but a host of the group that was launched after
-    the newest of them stays: it joined by itself after the caller had looked.
+    """These hosts as the targets of each target group, beside those that the group itself keeps in service: Auto
+    Scaling registers a host once, and would not bring back one that came into service after the caller had looked.
+    Members on their way out, or set aside, leave; so does who is gone.
 
     NotFound for a named host that never was; Transient for one that has left since the caller looked; Conflict for a
     host that runs as a target, or is named, and is not of the group.
@@ -40,7 +42,8 @@ def plan_exactly(cloud: Cloud, slot: Slot, group: Group, named: Iterable[str], l
     wanted, members = sorted(set(named)), _members(group)
     there = {arn: registered(items) for arn, items in listed.items()}
     extras = set[str]().union(*there.values()) - set(wanted)
-    hosts = _hosts(cloud, [*wanted, *extras]) if extras or set(wanted) - members else {}
+    unknown = (extras | set(wanted)) - members
+    hosts = _hosts(cloud, unknown) if unknown else {}
     _raise_if_not_members(slot, group, wanted, members, hosts)
     if strangers := sorted(each for each in extras - members if _runs(hosts, each)):
         name = group["AutoScalingGroupName"]
@@ -48,8 +51,7 @@ def plan_exactly(cloud: Cloud, slot: Slot, group: Group, named: Iterable[str], l
             f"{', '.join(strangers)}: a target of {slot} that runs and is not of its group {name}; "
             "take it out of the target group, or into the group"
         )
-    newest = max((_launched(hosts[each]) for each in wanted if each in hosts), default=None)
-    stay = {each for each in extras & members if newest and each in hosts and _launched(hosts[each]) > newest}
+    stay = {each["InstanceId"] for each in group.get("Instances", ()) if not _is_aside(each)}
     return Plan(
         {arn: [each for each in wanted if each not in ids] for arn, ids in there.items()},
         {arn: sorted(ids - set(wanted) - stay) for arn, ids in there.items()},
@@ -64,6 +66,11 @@ def plan_none(cloud: Cloud, group: Group | None, listed: Mapping[str, Listed]) -
     hosts = _hosts(cloud, others) if others else {}
     keep = {each for each in others if _runs(hosts, each)}
     return Plan(deregister={arn: sorted(ids - keep) for arn, ids in there.items()})
+
+
+def _is_aside(member: Mapping[str, Any]) -> bool:
+    """Does Auto Scaling itself keep it from serving?"""
+    return str(member.get("LifecycleState", "")).startswith(ASIDE)
 
 
 def _members(group: Group) -> set[str]:
@@ -96,8 +103,3 @@ def _hosts(cloud: Cloud, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
 
 def _runs(hosts: Mapping[str, Mapping[str, Any]], host: str) -> bool:
     return host in hosts and hosts[host]["State"]["Name"] not in GONE
-
-
-def _launched(host: Mapping[str, Any]) -> datetime:
-    launched: datetime = host["LaunchTime"]
-    return launched

@@ -11,7 +11,7 @@ from typing import Any
 
 from providers.aws import attachments, copying, suspensions
 from providers.aws.cloud import Cloud, Writing
-from providers.aws.fingerprint import renamed_tags
+from providers.aws.fingerprint import renamed_tags, warm_pool
 from providers.aws.groups import CREATED, MIRROR, MIRRORED_AT, PATCHED, Group, own_tags, owner_of, read_groups, tag
 from providers.aws.instances import base_image, release
 from providers.aws.naming import Naming
@@ -33,7 +33,7 @@ from providers.base import Invalid, NotFound, Slot, other
 class Mirror:
     """What was asked for."""
 
-    cloud: Cloud
+    writing: Writing
     options: Options
     slots: Slots
     source: Slot
@@ -41,6 +41,10 @@ class Mirror:
     image: str
     owner: str
     token: str
+
+    @property
+    def cloud(self) -> Cloud:
+        return self.writing.cloud
 
     @property
     def name(self) -> str:
@@ -56,18 +60,21 @@ def mirror(wanted: Mirror) -> None:
     if wanted.into != other(wanted.source):
         raise Invalid(f"{wanted.into} cannot be a mirror of itself")
     look = wanted.slots.look(wanted.cloud, wanted.options)
+    look.raise_if_standby_is_missing()
     source, present = look.need(wanted.source), look.groups.get(wanted.into)
     if present and tag(present, MIRROR) == wanted.token:
         return
     raise_if_serving(wanted.cloud, wanted.options, wanted.into, "made a mirror")
     for group in look.groups.values():
         copying.raise_if_not_copyable(group, wanted.options)
+    if present and owner_of(present) != wanted.owner and warm_pool(present):
+        raise Invalid(f"{wanted.name} has a warm pool, whose hosts have the image of before; remove it first")
     _raise_if_unusable(wanted.cloud, base_image(wanted.image))
     template = wanted.slots.template(wanted.cloud, source)
     data = request(template.data, base_image(wanted.image))
     if "TagSpecifications" in data:
         data["TagSpecifications"] = renamed_tags(data["TagSpecifications"], wanted.naming)
-    writing = wanted.cloud.writing()
+    writing = wanted.writing
     if present is None or owner_of(present) == wanted.owner:
         _copy(wanted, writing, source, present, data)
     else:
@@ -75,21 +82,29 @@ def mirror(wanted: Mirror) -> None:
     _finish(wanted, writing)
 
 
-def follow_target_groups(cloud: Cloud, options: Options, slot: Slot) -> None:
+def follow_target_groups(writing: Writing, options: Options, slot: Slot) -> None:
     """Put the scaling policies that a copy of ours could not have before it was in its target groups.
 
-    To be called once the slot's group is attached to them. A slot of the user's is left alone.
+    To be called once the slot's group is attached to them. A slot of the user's is left alone, and so is one that is
+    not the copy but the model: where both are ours, the one that was mirrored first.
     """
+    cloud = writing.cloud
     slots = Slots(cloud.clock)
     look = slots.look(cloud, options)
     source, present = look.groups.get(other(slot)), look.groups.get(slot)
-    if source is None or present is None or owner_of(present) is None:
+    if source is None or present is None or owner_of(present) is None or not _is_newer(present, source):
         return
     name, model = present["AutoScalingGroupName"], source["AutoScalingGroupName"]
     found = slots.settings(cloud, [name, model], fresh=True)
     naming = Naming.between(options, other(slot), slot)
     reached = [arn.rpartition(":")[2] for arn in present.get("TargetGroupARNs") or ()]
-    attachments.attach_policies(cloud.writing(), found[model], found[name], name, naming, reached)
+    attachments.add_policies(writing, found[model], found[name], name, naming, reached)
+
+
+def _is_newer(group: Group, than: Group) -> bool:
+    """Was it mirrored later?"""
+    at = [float(told) if (told := tag(each, MIRRORED_AT) or "").isdigit() else 0.0 for each in (group, than)]
+    return at[0] > at[1]
 
 
 def _copy(wanted: Mirror, writing: Writing, source: Group, present: Group | None, data: dict[str, Any]) -> None:
@@ -126,7 +141,7 @@ def _fill(
     sizes = {key: present[key] for key in ("MinSize", "DesiredCapacity", "MaxSize")}
     if {**launching(present, own.id, own.asked), **sizes} != wanted_now:
         writing.call("autoscaling", "update_auto_scaling_group", AutoScalingGroupName=wanted.name, **wanted_now)
-    suspensions.follow(writing, source, present)
+    suspensions.follow(writing, source, present, keep=suspensions.suspended_by_others(present))
 
 
 def _finish(wanted: Mirror, writing: Writing) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from providers.aws.groups import NAMES_A_CALL, Group
+from providers.aws.groups import Group
 from providers.aws.outlook import Ahead, blocks, named, template_specs
+from providers.aws.whole import AGAIN_S, REMEMBERED_S
 from providers.base import Concern
 
 
@@ -36,18 +37,7 @@ def latest(ahead: Ahead) -> list[Concern]:
     """The patch becomes the newest version of the standby's template: who takes `$Latest` of it gets the patch, too."""
     if ahead.target is None:
         return []  # it will have a template of its own
-    ours = _templates(ahead.target)
-    others = [
-        group["AutoScalingGroupName"]
-        for group in ahead.cloud.pages(
-            "autoscaling",
-            "describe_auto_scaling_groups",
-            "AutoScalingGroups",
-            PaginationConfig={"PageSize": NAMES_A_CALL},
-        )
-        if group["AutoScalingGroupName"] != ahead.target["AutoScalingGroupName"] and not group.get("Status")
-        if _templates(group, "$Latest") & ours
-    ]
+    others = _followers(ahead, ahead.target, REMEMBERED_S) and _followers(ahead, ahead.target, AGAIN_S)
     if not others:
         return []
     name = ahead.target["AutoScalingGroupName"]
@@ -56,6 +46,17 @@ def latest(ahead: Ahead) -> list[Concern]:
             f"{named(sorted(others))} launch from version $Latest of the launch template of {name}: they would launch "
             "the patch before it is proven; pin a numbered version there, or give the standby a template of its own"
         )
+    ]
+
+
+def _followers(ahead: Ahead, target: Group, within_s: float) -> list[str]:
+    """Groups that launch the latest version of the target's template, by name."""
+    ours = _templates(target)
+    return [
+        group["AutoScalingGroupName"]
+        for group in ahead.whole.groups(ahead.cloud, within_s)
+        if group["AutoScalingGroupName"] != target["AutoScalingGroupName"] and not group.get("Status")
+        if _templates(group, "$Latest") & ours
     ]
 
 

@@ -12,7 +12,7 @@ from providers.base import SLOTS, Service, Slot
 
 ARN = re.compile(r"arn:aws[a-z-]*:elasticloadbalancing:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<kind>[a-z-]+)/.+")
 GROUP = re.compile(r"[^:/\s\x00-\x1f]{1,255}")
-REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 EXTRA: Mapping[str, Any] = {"extra": "forbid"}
 

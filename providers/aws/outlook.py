@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from providers.aws.cloud import Cloud
 from providers.aws.groups import Group
 from providers.aws.options import Options
+from providers.aws.whole import Whole
 from providers.base import Concern, Invalid, Slot, other
 
 TEXT = 600  # characters of one concern
@@ -18,7 +18,8 @@ SHOWN = 8  # names of a kind in one concern
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """`capacity` more units of `original` are to run beside it until `until`. Absent groups are not in `groups`."""
+    """`capacity` more hosts like those of `original`, with this image, are to run beside it until `until`. Absent
+    groups are not in `groups`."""
 
     cloud: Cloud
     options: Options
@@ -26,6 +27,8 @@ class Ahead:
     capacity: int
     until: float
     groups: Mapping[str, Group]
+    whole: Whole
+    image: str = ""
 
     @property
     def standby(self) -> Slot:
@@ -45,16 +48,11 @@ class Ahead:
         hosts = (self.target or {}).get("Instances") or ()
         return {one["InstanceId"]: str(one.get("AvailabilityZone", "")) for one in hosts}
 
-    @property
-    def fewest_hosts(self) -> int:
-        """Hosts that `capacity` units need at the least."""
-        return ceil(self.capacity / max(weight for _, weight in choices(self.source)))
 
-
-def choices(group: Group) -> list[tuple[str, int]]:
-    """The instance types that a group may launch and the capacity units of each; "" is the launch template's type."""
+def choices(group: Group) -> list[str]:
+    """The instance types that a group may launch, a host of each for a unit; "" is the launch template's type."""
     overrides = (group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate", {}).get("Overrides") or []
-    return [(str(one.get("InstanceType", "")), int(one.get("WeightedCapacity") or 1)) for one in overrides] or [("", 1)]
+    return [str(one.get("InstanceType", "")) for one in overrides] or [""]
 
 
 def template_specs(group: Group) -> list[dict[str, str]]:

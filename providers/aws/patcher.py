@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from providers.aws import bake, in_place, ssm
-from providers.aws.cloud import Clouds
+from providers.aws.cloud import Clouds, Writing
 from providers.aws.compute import AwsCompute
 from providers.aws.groups import OURS, tag
 from providers.aws.images import resolve_image
+from providers.aws.options import Options
 from providers.aws.routes import raise_if_serving
 from providers.aws.side import read_side, serving_side
 from providers.base import Applied, Invalid, Patch, Service, Slot
@@ -29,26 +30,29 @@ class AwsPatcher:
 
     def apply(self, service: Service, slot: Slot, patch: Patch, token: str) -> Applied:
         """An image: see that the mirror has it. In place: have the hosts patched; Transient until all are proven."""
-        cloud, options = self._clouds.of(service)
-        raise_if_serving(cloud, options, slot, "patched")
-        if in_place.is_composite(patch.image):
-            return in_place.InPlace(cloud, options, self._compute, service, slot).apply(patch.image, token)
-        found = self._compute.describe(service)[slot]
-        if found.image != patch.image:
-            raise Invalid(
-                f"{slot} launches {found.image or 'nothing'}, not {patch.image}; it is not the mirror any more"
-            )
-        evidence = {"image": patch.image, "group": options.group(slot)}
-        return Applied(reboot_needed=False, evidence=evidence)
+        with self._clouds.writing(service) as (writing, options):
+            raise_if_serving(writing.cloud, options, slot, "patched")
+            if in_place.is_composite(patch.image):
+                return in_place.InPlace(writing, options, self._compute, service, slot).apply(patch.image, token)
+            found = self._compute.describe(service)[slot]
+            if found.image != patch.image:
+                raise Invalid(
+                    f"{slot} launches {found.image or 'nothing'}, not {patch.image}; it is not the mirror any more"
+                )
+            evidence = {"image": patch.image, "group": options.group(slot)}
+            return Applied(reboot_needed=False, evidence=evidence)
 
     def reboot(self, service: Service, slot: Slot, token: str) -> None:
         """Each host once for a token; then its agent looks again, for what it found before is of the old kernel."""
-        cloud, options = self._clouds.of(service)
+        with self._clouds.writing(service) as (writing, options):
+            self._reboot(writing, options, slot, token)
+
+    def _reboot(self, writing: Writing, options: Options, slot: Slot, token: str) -> None:
+        cloud = writing.cloud
         raise_if_serving(cloud, options, slot, "rebooted")
         hosts = read_side(cloud, options, slot).hosts
         live = [host for host in hosts if host.get("State", {}).get("Name") == "running"]
         due = [str(host["InstanceId"]) for host in live if tag(host, REBOOTED) != token]
-        writing = cloud.writing()
         if due:
             writing.call("ec2", "reboot_instances", InstanceIds=due)
             writing.call("ec2", "create_tags", Resources=due, Tags=[{"Key": REBOOTED, "Value": token}])

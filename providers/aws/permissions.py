@@ -138,7 +138,8 @@ def _explained(called: Iterable[str]) -> str:
     lines = ["# IAM policies", "", "Made by `python -m providers.aws.permissions docs/aws/policies`; do not edit.", ""]
     lines += [f"- `{role}.json`: {what}" for role, what in ROLES.items()]
     lines += ["", "Fill in the words in capitals: ACCOUNT, REGION, SERVICE, BALANCER, IMAGES, KEY, INSTANCE_ROLE,"]
-    lines += ["THIS_ROLE. In China and GovCloud, write their partition instead of `aws`.", ""]
+    lines += ["HOOK_ROLE, THIS_ROLE. In China, GovCloud and the European Sovereign Cloud, write their partition"]
+    lines += ["instead of `aws`.", ""]
     lines += ["| Statement | Roles | Why |", "| --- | --- | --- |"]
     for grant in GRANTS:
         if _statement(grant, set(called)):

@@ -16,7 +16,7 @@ from providers.aws.grants import OWNER
 from providers.aws.groups import Group
 from providers.aws.options import Options
 from providers.aws.permissions import called_by_the_code, needed
-from providers.base import Denied, ProviderError
+from providers.base import SLOTS, Denied, ProviderError
 
 Found = tuple[str, str, str]
 
@@ -79,15 +79,17 @@ def _dry_runs(cloud: Cloud, serving: Group) -> Iterator[Found]:
 
 
 def _simulated(cloud: Cloud, options: Options, serving: Group | None) -> Iterator[Found]:
-    """Traffic and groups, on the very resources that the service names."""
+    """Traffic, targets and groups, on the very resources that the service names."""
     principal = principal_of(cloud.caller()["Arn"], cloud.place.role)
     wanted = {action for action, _ in needed("rollout", called_by_the_code())}
     traffic = sorted(each for each in wanted if re.match("elasticloadbalancing:(Modify|AddTags|RemoveTags)", each))
+    targets = sorted(each for each in wanted if re.match("elasticloadbalancing:(Register|Deregister)", each))
     hosts = sorted(each for each in wanted if re.match("autoscaling:(?!Describe)", each))
     resources = [route.resource for route in options.routes]
     asked: list[tuple[Sequence[str], str]] = [
         (_of_resource(traffic, resource), resource) for resource in dict.fromkeys(resources)
     ]
+    asked += [(targets, arn) for slot in SLOTS for arn in options.target_groups(slot)]
     if serving:
         asked.append((hosts, serving["AutoScalingGroupARN"]))
     if not principal:

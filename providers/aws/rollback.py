@@ -17,6 +17,7 @@ from typing import Any, cast
 from providers.aws import marks, weights
 from providers.aws.judging import health
 from providers.aws.needed import boto3_needed
+from providers.aws.weights import checked
 from providers.base import SLOTS, HoldMark, NotFound, ProviderError, Slot, Transient, Weights, plain
 
 AT_ONCE = 8
@@ -54,7 +55,7 @@ def read(target: Target) -> dict[str, Any]:
     seen = _present(actions)
     found, wrong = _tags(tags)
     each = [weights.seen(seen[_resource(route)], _groups(route)) for route in target["routes"]]
-    now = weights.route_of(each, marks.declaring_of(found))
+    now = weights.route_of(each, None)  # a move that was begun is no excuse here: every route counts
     serving = max(SLOTS, key=lambda slot: now[slot])
     mark = marks.unreadable(wrong, serving) if wrong else marks.mark_of(found, serving)
     counts = {slot: _counts(health[slot]) for slot in SLOTS}
@@ -72,7 +73,7 @@ def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
     of the others from being put back; then the error lists what a person has to run. The same again is harmless, so
     `token` is unused. Raises Invalid, with nothing written, for weights that cannot be.
     """
-    wanted, call = _checked(weights), _Calls(target)
+    wanted, call = checked(weights), _Calls(target)
     failed: list[tuple[Mapping[str, Any], ProviderError, list[dict[str, Any]]]] = []
     for route in target["routes"]:
         actions = _actions(call, route, wanted)
@@ -81,7 +82,7 @@ def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
         except ProviderError as error:
             failed.append((route, error, actions))
     if len(target["routes"]) > 1:
-        call.declare(_resource(target["routes"][-1]), wanted)
+        call.declare_no_more(_resource(target["routes"][-1]))
     if failed:
         lines = [f"{_resource(route)}: {error}\n  {_command(target, route, made)}" for route, error, made in failed]
         done = len(target["routes"]) - len(failed)
@@ -100,7 +101,7 @@ def set_mark(target: Target, mark: Mapping[str, Any] | None, token: str) -> None
 
 def by_hand(target: Target, weights: Weights) -> list[str]:
     """What a person who has nothing but the AWS CLI runs for these weights, one command a line; nothing is asked."""
-    wanted = _checked(weights)
+    wanted = checked(weights)
     lines = [_as_role(target)] if target["place"]["role"] else []
     for route in target["routes"]:
         lines.append(_command(target, route, _made(route, (), wanted)))
@@ -158,11 +159,11 @@ class _Calls:
     def add_tags(self, resource: str, tags: Mapping[str, str]) -> None:
         self("add_tags", ResourceArns=[resource], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
 
-    def declare(self, resource: str, wanted: Weights) -> None:
-        """So that an earlier move that was not finished is not taken for this one. Only where it can be: traffic is
-        what counts."""
+    def declare_no_more(self, resource: str) -> None:
+        """So that an earlier move that was not finished explains nothing any more. Only where it can be done: traffic
+        is what counts."""
         try:
-            self.add_tags(resource, {marks.DECLARING: marks.declaring_text(wanted)})
+            self("remove_tags", ResourceArns=[resource], TagKeys=[marks.DECLARING])
         except ProviderError:
             return
 
@@ -181,10 +182,6 @@ def _client(place: Place) -> Any:
             endpoint_url=place.endpoint_url or None,
             config=client_config(),
         )
-
-
-def _checked(wanted: Weights) -> dict[Slot, int]:
-    return weights.checked(wanted)
 
 
 def _resource(route: Mapping[str, Any]) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from providers.aws.outlook import Ahead, blocks, template_data
+from providers.aws.groups import owner_of
+from providers.aws.outlook import Ahead, blocks, notice, template_data
 from providers.base import Concern
 
 SUBNETS_A_CALL = 100
 
 
 def sizes(ahead: Ahead) -> list[Concern]:
-    """The largest size of the group that will grow. A group made on demand gets the original's."""
-    group = ahead.target or ahead.source
-    name, largest = group["AutoScalingGroupName"], int(group["MaxSize"])
-    if largest >= ahead.capacity:
+    """The largest size of a user's group, where the rollout raises it. A group made on demand gets the original's."""
+    if ahead.target is None or owner_of(ahead.target) is not None:
         return []
-    return [blocks(f"{name}: MaxSize is {largest}, {ahead.capacity} are needed; raise it to at least {ahead.capacity}")]
+    name, largest = ahead.target["AutoScalingGroupName"], int(ahead.target["MaxSize"])
+    needed = max(int(ahead.source["MaxSize"]), ahead.capacity)
+    return [notice(f"{name}: its MaxSize of {largest} is raised to {needed}, and stays so")] if largest < needed else []
 
 
 def shared(ahead: Ahead) -> list[Concern]:
@@ -49,7 +50,7 @@ def addresses(ahead: Ahead) -> list[Concern]:
         zones[zone].append(f"{subnet['SubnetId']} ({left} free)")
         room = max(0, left - reserve) // each
         if subnet.get("Ipv6Native"):
-            room = ahead.fewest_hosts  # has no IPv4 addresses to run out of
+            room = ahead.capacity  # has no IPv4 addresses to run out of
         free[zone] = free.get(zone, 0) + room
     for zone in ahead.given_up.values():
         if zone in free:
@@ -58,7 +59,7 @@ def addresses(ahead: Ahead) -> list[Concern]:
 
 
 def _judge(ahead: Ahead, free: dict[str, int], zones: dict[str, list[str]], each: int) -> list[Concern]:
-    hosts, reserve = ahead.fewest_hosts, ahead.options.subnet_reserve
+    hosts, reserve = ahead.capacity, ahead.options.subnet_reserve
     share, more = divmod(hosts, len(free))
     tight = [zone for zone, room in sorted(free.items()) if room < share]
     roomy = sum(room > share for room in free.values())

@@ -65,43 +65,44 @@ def read_route(cloud: Cloud, options: Options) -> Route:
 
 def raise_if_serving(cloud: Cloud, options: Options, slot: Slot, deed: str) -> None:
     """Invalid while the slot has any weight in any route. `deed` is what cannot be done to it: "deleted" …"""
-    if share := look(cloud, options).share(slot):
+    if share := look(cloud, options, tags=False).share(slot):
         raise Invalid(f"{slot} has {share} % of the traffic and cannot be {deed}")
 
 
-def look(cloud: Cloud, options: Options) -> Seen:
-    """One service; raises NotFound where one of its routes does not exist."""
+def look(cloud: Cloud, options: Options, *, tags: bool = True) -> Seen:
+    """One service; raises NotFound where one of its routes does not exist. Without `tags`, which take a call of their
+    own, it tells actions and shares, and nothing of a mark or of what is being declared."""
     with urgent():  # the direct look of whoever is about to write
-        found = look_at(cloud, {"": options})[""]
+        found = look_at(cloud, {"": options}, tags=tags)[""]
     if isinstance(found, ProviderError):
         raise found
     return found
 
 
-def look_at(cloud: Cloud, named: Mapping[str, Options]) -> dict[str, Seen | ProviderError]:
+def look_at(cloud: Cloud, named: Mapping[str, Options], *, tags: bool = True) -> dict[str, Seen | ProviderError]:
     """All services in as few calls as possible; a service with a route that is not there blinds nobody else."""
     every = [one for options in named.values() for one in options.routes]
     found: dict[str, Sequence[Mapping[str, Any]] | ProviderError] = {
         **_actions(cloud, "describe_listeners", [one.listener for one in every if not one.rule]),
         **_actions(cloud, "describe_rules", [one.rule for one in every if one.rule]),
     }
-    tags = _tags(cloud, [o.routes[-1].resource for o in named.values() if o.routes[-1].resource in found])
-    return {name: _seen(options, found, tags) for name, options in named.items()}
+    last = [each.routes[-1].resource for each in named.values() if each.routes[-1].resource in found]
+    told = _tags(cloud, last) if tags else {resource: {} for resource in last}
+    return {name: _seen(options, found, told) for name, options in named.items()}
 
 
-def set_weights(cloud: Cloud, options: Options, wanted: Weights, expected: Route) -> Route:
+def set_weights(writing: Writing, options: Options, wanted: Weights, expected: Route) -> Route:
     """Each route in order, the last one last. Conflict where one is neither as expected nor as wanted.
 
     There is no compare-and-set in AWS: this narrows the gap to the time between one read and the next write. The same
     write again goes on from what is there.
     """
-    checked, seen = weights.checked(wanted), look(cloud, options)
+    checked, seen = weights.checked(wanted), look(writing.cloud, options)
     _raise_if_changed(seen, checked, expected)
     written = {
         one.resource: weights.with_shares(seen.actions[one.resource], groups_of(one), checked, one.resource)
         for one in options.routes
     }
-    writing = cloud.writing()
     if len(options.routes) > 1:
         text = {marks.DECLARING: marks.declaring_text(checked)}
         set_tags(writing, options, text)
@@ -111,6 +112,8 @@ def set_weights(cloud: Cloud, options: Options, wanted: Weights, expected: Route
         answered[one.resource] = write(writing, one, written[one.resource])
         if (now := weights.seen(answered[one.resource], groups_of(one))) != checked:
             raise Transient(f"{one.resource} answered with {now} when {checked} was written to it")
+    if len(options.routes) > 1:
+        _declare_no_more(writing, options)
     return replace(seen, actions=answered).route
 
 
@@ -131,6 +134,15 @@ def set_tags(writing: Writing, options: Options, tags: Mapping[str, str]) -> Non
 
 def clear_tags(writing: Writing, options: Options, keys: Sequence[str]) -> None:
     writing.call("elbv2", "remove_tags", ResourceArns=[options.routes[-1].resource], TagKeys=list(keys))
+
+
+def _declare_no_more(writing: Writing, options: Options) -> None:
+    """Nothing is under way any more, so that a route that differs from now on is an odd one. Only where it can be done:
+    the move is made, and what is declared is what is there."""
+    try:
+        clear_tags(writing, options, [marks.DECLARING])
+    except ProviderError:
+        return
 
 
 def _raise_if_changed(seen: Seen, wanted: Weights, expected: Route) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.aws.groups import Group, owner_of
 from providers.aws.outlook import Ahead, blocks, named, notice
+from providers.aws.suspensions import suspended_by_others
 from providers.base import SLOTS, Concern
 
 LONG_DRAIN_S = 300
@@ -60,10 +62,13 @@ def protected(ahead: Ahead) -> list[Concern]:
         if group is None:
             continue
         name, hosts = group["AutoScalingGroupName"], group.get("Instances") or []
-        suspended = {one["ProcessName"] for one in group.get("SuspendedProcesses") or []}
-        if slot == ahead.standby and (missing := sorted(suspended & NEEDED)):
+        suspended = suspended_by_others(group)
+        if missing := sorted(suspended & (NEEDED if slot == ahead.standby else {"Launch"})):
             found.append(blocks(f"{name}: suspended: {', '.join(missing)}; a standby needs them; resume them first"))
             suspended -= NEEDED
+        if suspended and slot == ahead.standby and owner_of(group) is None:
+            found += _one_sided(name, sorted(suspended), ahead.source)
+            suspended &= suspended_by_others(ahead.source)
         if suspended:
             found.append(notice(f"{name}: suspended: {', '.join(sorted(suspended))}; resume what should run"))
         if kept := sorted(one["InstanceId"] for one in hosts if one.get("ProtectedFromScaleIn")):
@@ -73,6 +78,19 @@ def protected(ahead: Ahead) -> list[Concern]:
         if str(group.get("DeletionProtection") or "none") != "none":
             found.append(notice(f"{name}: deletion protection is {group['DeletionProtection']}: it cannot be deleted"))
     return found
+
+
+def _one_sided(name: str, suspended: list[str], source: Group) -> list[Concern]:
+    """What a person suspended in a group of their own stays so, and then the sides are not alike."""
+    model = source["AutoScalingGroupName"]
+    if not (only := [process for process in suspended if process not in suspended_by_others(source)]):
+        return []
+    return [
+        blocks(
+            f"{name}: suspended: {', '.join(only)}, which run in {model}: the sides would not be alike; resume them: "
+            f"aws autoscaling resume-processes --auto-scaling-group-name {name} --scaling-processes {' '.join(only)}"
+        )
+    ]
 
 
 def connections(ahead: Ahead) -> list[Concern]:

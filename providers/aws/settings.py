@@ -42,14 +42,18 @@ def read_settings(cloud: Cloud, names: Iterable[str]) -> dict[str, Settings]:
     return {name: _read(cloud, name, topics[name]) for name in asked}
 
 
+def read_schedules(cloud: Cloud, name: str) -> Items:
+    """The scheduled actions of one group."""
+    asked = {"AutoScalingGroupName": name}
+    return tuple(cloud.pages("autoscaling", "describe_scheduled_actions", "ScheduledUpdateGroupActions", **asked))
+
+
 def _read(cloud: Cloud, name: str, topics: Mapping[str, set[str]]) -> Settings:
     group = {"AutoScalingGroupName": name}
     hooks = cloud.read("autoscaling", "describe_lifecycle_hooks", **group)["LifecycleHooks"]
     return Settings(
         policies=tuple(cloud.pages("autoscaling", "describe_policies", "ScalingPolicies", **group)),
-        schedules=tuple(
-            cloud.pages("autoscaling", "describe_scheduled_actions", "ScheduledUpdateGroupActions", **group)
-        ),
+        schedules=read_schedules(cloud, name),
         hooks=tuple(hook for hook in hooks if not hook["LifecycleHookName"].startswith(DEPLOYMENT_HOOKS)),
         notifications={topic: frozenset(kinds) for topic, kinds in topics.items()},
     )

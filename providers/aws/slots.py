@@ -23,6 +23,8 @@ TEMPLATE_S = 300.0
 """A numbered version never changes; it may only be deleted."""
 SHOWN_WITHIN_S = 60.0
 """A group that was created so recently may not be shown yet."""
+FLICKERS_S = 5.0
+"""So long after a call showed such a group the next one may not."""
 KEPT = 4096
 Key = tuple[object, ...]
 V = TypeVar("V")
@@ -40,6 +42,22 @@ class Look:
             raise NotFound(f"{slot}: there is no Auto Scaling group {self.options.group(slot)}")
         return self.groups[slot]
 
+    def raise_if_standby_is_missing(self) -> None:
+        """Invalid where one of a permanent pair does not exist. Only what begins asks: a way back goes without it."""
+        if why := missing_standby(self.options, {self.options.group(slot) for slot in self.groups}):
+            raise Invalid(why)
+
+
+def missing_standby(options: Options, names: Iterable[str]) -> str:
+    """Which one of a permanent pair is not among these groups, and what to do about it; empty if none."""
+    for slot in SLOTS if options.standby == "permanent" else ():
+        if options.group(slot) not in set(names):
+            return (
+                f"{slot}: there is no Auto Scaling group {options.group(slot)}; a permanent standby is made by your "
+                "own tools, one that is made for each rollout needs: standby: on_demand"
+            )
+    return ""
+
 
 class Slots:
     """Reads slots. Thread-safe."""
@@ -48,10 +66,10 @@ class Slots:
         self._clock, self._lock = clock, threading.Lock()
         self._settings: dict[Key, tuple[float, Settings]] = {}
         self._templates: dict[Key, tuple[float, Template]] = {}
-        self._created: dict[Key, float] = {}
+        self._created: dict[Key, tuple[float, float]] = {}
 
     def look(self, cloud: Cloud, options: Options) -> Look:
-        """Raises NotFound where neither group exists, Invalid where one of a permanent pair is missing."""
+        """Raises NotFound where neither group exists, Transient where one was created and is not shown yet."""
         names = [options.group(slot) for slot in SLOTS]
         found = read_groups(cloud, names, leaving=True)
         groups = {slot: found[options.group(slot)] for slot in SLOTS if options.group(slot) in found}
@@ -59,7 +77,9 @@ class Slots:
         if not groups:
             raise NotFound(f"neither {names[0]} nor {names[1]} is an Auto Scaling group in {options.region}")
         for slot in SLOTS:
-            if slot not in groups:
+            if slot in groups:
+                self._shown(cloud, options.group(slot))
+            else:
                 self._raise_if_not_shown_yet(cloud, options, slot)
         return Look(options, present)
 
@@ -105,24 +125,27 @@ class Slots:
 
     def created(self, cloud: Cloud, name: str) -> None:
         with self._lock:
-            _keep(self._created, (cloud.place, name), self._clock.now())
+            until = self._clock.now() + SHOWN_WITHIN_S
+            _keep(self._created, (cloud.place, name), (until, until))
 
     def deleted(self, cloud: Cloud, name: str) -> None:
         with self._lock:
             self._created.pop((cloud.place, name), None)
         self.forget(cloud, name)
 
+    def _shown(self, cloud: Cloud, name: str) -> None:
+        """What was shown once and is not any more is soon believed to be gone: a way back must not wait for it."""
+        with self._lock:
+            if (cloud.place, name) in self._created:
+                end, _ = self._created[cloud.place, name]
+                self._created[cloud.place, name] = (end, min(end, self._clock.now() + FLICKERS_S))
+
     def _raise_if_not_shown_yet(self, cloud: Cloud, options: Options, slot: Slot) -> None:
         name = options.group(slot)
         with self._lock:
-            created = self._created.get((cloud.place, name))
-        if created is not None and self._clock.now() - created < SHOWN_WITHIN_S:
+            _, until = self._created.get((cloud.place, name), (0.0, 0.0))
+        if self._clock.now() < until:
             raise Transient(f"{name} was created a moment ago and is not shown yet")
-        if options.standby == "permanent":
-            raise Invalid(
-                f"{slot}: there is no Auto Scaling group {name}; a permanent standby is made by your own tools, "
-                "one that is made for each rollout needs: standby: on_demand"
-            )
 
     def _environment(self, cloud: Cloud, look: Look, slot: Slot, settings: Mapping[str, Settings]) -> Environment:
         group = look.groups.get(slot)

@@ -35,14 +35,15 @@ def hold(writing: Writing, group: Group, processes: Iterable[str]) -> None:
         _resume(writing, group, held - due, due)
 
 
-def follow(writing: Writing, source: Group, present: Group) -> None:
-    """What a person suspended in the source is suspended, everything else runs; nothing is held by us any more."""
+def follow(writing: Writing, source: Group, present: Group, keep: Iterable[str] = ()) -> None:
+    """What a person suspended in the source is suspended; everything else runs, but for what is to be kept from it.
+    Nothing is held by us any more."""
     name = {"AutoScalingGroupName": present["AutoScalingGroupName"]}
     wanted, found = suspended_by_others(source), suspended(present)
     if wanted - found:
         writing.call("autoscaling", "suspend_processes", **name, ScalingProcesses=sorted(wanted - found))
-    if found - wanted or suspended_by_us(present):
-        _resume(writing, present, found - wanted, set())
+    if found - wanted - set(keep) or suspended_by_us(present):
+        _resume(writing, present, found - wanted - set(keep), set())
 
 
 def _resume(writing: Writing, group: Group, processes: set[str], still: set[str]) -> None:

@@ -19,10 +19,10 @@ def targets(ahead: Ahead) -> list[Concern]:
     for arn in ahead.options.target_groups(ahead.standby):
         largest = limits.get(OF_A_GROUP)
         there = _count(ahead, arn, counts)
-        if largest is not None and there + ahead.fewest_hosts > largest:
+        if largest is not None and there + ahead.capacity > largest:
             found.append(
                 blocks(
-                    f"target group {arn.split('/')[1]}: {there} targets and {ahead.fewest_hosts} more are above "
+                    f"target group {arn.split('/')[1]}: {there} targets and {ahead.capacity} more are above "
                     f"{OF_A_GROUP}, which is {largest}; raise it in Service Quotas, or take targets out"
                 )
             )
@@ -57,11 +57,11 @@ def _judge(
         return [
             notice(
                 f"balancer {name}: its targets were not counted, it has {len(all_groups)} target groups; "
-                f"see that {len(groups) * ahead.fewest_hosts} more stay within {limit}, which is {limits[limit]}"
+                f"see that {len(groups) * ahead.capacity} more stay within {limit}, which is {limits[limit]}"
             )
         ]
     there = sum(_count(ahead, arn, counts) for arn in sorted(all_groups))
-    more = len(groups) * ahead.fewest_hosts
+    more = len(groups) * ahead.capacity
     if there + more <= limits[limit]:
         return []
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from providers.aws.cloud import Cloud
 from providers.aws.judging import Listed, health, registered
@@ -27,7 +28,9 @@ def read_health(cloud: Cloud, target_groups: Iterable[str]) -> dict[str, Listed 
     if len(asked) < 2:
         return {arn: ask(arn) for arn in asked}
     with ThreadPoolExecutor(min(AT_ONCE, len(asked))) as pool:
-        return dict(zip(asked, pool.map(ask, asked), strict=True))
+        # Each thread is told how long there is time, where this is part of a write.
+        answers = [pool.submit(copy_context().run, ask, arn) for arn in asked]
+        return {arn: answer.result() for arn, answer in zip(asked, answers, strict=True)}
 
 
 def health_of(cloud: Cloud, target_groups: Iterable[str]) -> dict[str, Listed]:

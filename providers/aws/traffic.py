@@ -14,8 +14,10 @@ from providers.aws.mirroring import follow_target_groups
 from providers.aws.options import Options
 from providers.aws.routes import Seen, groups_of
 from providers.aws.targets import Listed, health, health_of, read_health, registered
+from providers.aws.weights import checked
 from providers.base import (
     SLOTS,
+    Counters,
     HoldMark,
     Instance,
     Invalid,
@@ -29,6 +31,8 @@ from providers.base import (
     Weights,
     plain,
 )
+
+UNCOUNTED = "uncounted"
 
 
 class AwsTraffic:
@@ -59,38 +63,40 @@ class AwsTraffic:
 
     def attach(self, service: Service, slot: Slot, instances: Sequence[Instance], token: str) -> None:
         """The group gets its target groups, each route the target group (at weight 0), then exactly these targets."""
-        cloud, options = self._clouds.of(service)
-        seen, name = routes.look(cloud, options), options.group(slot)
-        group = read_groups(cloud, [name]).get(name)
-        if group is None:
-            raise NotFound(f"service {service.name}: {slot} has no Auto Scaling group {name} to attach")
-        ours, wanted = options.target_groups(slot), [instance.id for instance in instances]
-        plan = plan_exactly(cloud, slot, group, wanted, health_of(cloud, ours))
-        entering = {
-            one: entry
-            for one in options.routes
-            if (entry := weights.with_group(seen.actions[one.resource], groups_of(one), slot, one.resource))
-        }
-        writing = cloud.writing()
-        for one, actions in entering.items():
-            routes.write(writing, one, actions)
-        if missing := [arn for arn in ours if arn not in group.get("TargetGroupARNs", ())]:
-            _change_group(writing, "attach_load_balancer_target_groups", name, missing)
-            # The group brings its own hosts with it: the named ones, and perhaps others.
+        with self._clouds.writing(service) as (writing, options):
+            cloud, name = writing.cloud, options.group(slot)
+            seen = routes.look(cloud, options, tags=False)
+            group = read_groups(cloud, [name]).get(name)
+            if group is None:
+                raise NotFound(f"service {service.name}: {slot} has no Auto Scaling group {name} to attach")
+            ours, wanted = options.target_groups(slot), [instance.id for instance in instances]
             plan = plan_exactly(cloud, slot, group, wanted, health_of(cloud, ours))
-        plan.carry_out(writing)
-        if owner_of(group) is not None:  # a copy of ours: AWS takes some policies only from a group that is attached
-            follow_target_groups(cloud, options, slot)
+            entering = {
+                one: entry
+                for one in options.routes
+                if (entry := weights.with_group(seen.actions[one.resource], groups_of(one), slot, one.resource))
+            }
+            for one, actions in entering.items():
+                routes.write(writing, one, actions)
+            if missing := [arn for arn in ours if arn not in group.get("TargetGroupARNs", ())]:
+                _change_group(writing, "attach_load_balancer_target_groups", name, missing)
+                # The group brings its own hosts with it: the named ones, and perhaps others.
+                plan = plan_exactly(cloud, slot, group, wanted, health_of(cloud, ours))
+            plan.carry_out(writing)
+            if (
+                owner_of(group) is not None
+            ):  # a copy of ours: AWS takes some policies only from a group that is attached
+                follow_target_groups(writing, options, slot)
 
     def set_weights(self, service: Service, weights: Weights, expected: Route, token: str) -> Route:
-        cloud, options = self._clouds.of(service)
-        gaining = [slot for slot in SLOTS if weights.get(slot, 0) > expected.share(slot)]
-        asked = [arn for slot in gaining for arn in options.target_groups(slot)]
-        _checked(weights)
-        for arn, listed in health_of(cloud, asked).items():
-            if not registered(listed):
-                raise Invalid(f"service {service.name}: {arn} has no targets; attach the slot's instances first")
-        return routes.set_weights(cloud, options, weights, expected)
+        with self._clouds.writing(service) as (writing, options):
+            gaining = [slot for slot in SLOTS if weights.get(slot, 0) > expected.share(slot)]
+            asked = [arn for slot in gaining for arn in options.target_groups(slot)]
+            checked(weights)
+            for arn, listed in health_of(writing.cloud, asked).items():
+                if not registered(listed):
+                    raise Invalid(f"service {service.name}: {arn} has no targets; attach the slot's instances first")
+            return routes.set_weights(writing, options, weights, expected)
 
     def cut(self, service: Service, slot: Slot, token: str) -> int:
         """AWS closes no connection on demand. What it offers begins here: the slot leaves every route, so that no
@@ -105,16 +111,16 @@ class AwsTraffic:
         return 0
 
     def detach(self, service: Service, slot: Slot, token: str) -> None:
-        """Out of every route, and the group away from its target groups; the targets then drain."""
+        """Out of every route, and the group away from its target groups; the targets then drain for as long as the
+        target groups say, which `observe` tells. Whoever ends them before breaks off what they still answer."""
         self._take_out(service, slot, "detached", with_group=True)
 
     def mark(self, service: Service, mark: HoldMark | None, token: str) -> None:
-        cloud, options = self._clouds.of(service)
-        writing = cloud.writing()
-        if mark is None:
-            routes.clear_tags(writing, options, marks.KEYS)
-        else:
-            routes.set_tags(writing, options, marks.tags_of(mark))
+        with self._clouds.writing(service) as (writing, options):
+            if mark is None:
+                routes.clear_tags(writing, options, marks.KEYS)
+            else:
+                routes.set_tags(writing, options, marks.tags_of(mark))
 
     def test_route(self, service: Service, slot: Slot) -> TestRoute:
         _, options = self._clouds.of(service)
@@ -132,7 +138,7 @@ class AwsTraffic:
         """`what` names the service for people. `actions` are each route's as they are now: what a way back keeps, and
         builds on where somebody has put something else there."""
         cloud, options = self._clouds.of(service)
-        seen = routes.look(cloud, options)
+        seen = routes.look(cloud, options, tags=False)
         place = Place.of(options)
         return {
             "provider": "aws",
@@ -171,34 +177,42 @@ class AwsTraffic:
             if wrong:
                 failed.append(wrong[0])
                 del seen[name]
-        counters_id, counters = self._counting.read(cloud, seen)
+        counters_id, counters = self._counted(cloud, seen)
         now = cloud.clock.now()
         return {
             name: Reading(
                 told[name],
                 {slot: health([_listed(listed[arn]) for arn in asked[name][slot]]) for slot in SLOTS},
-                counters[name],
+                counters.get(name, {}),
                 counters_id,
                 now,
             )
             for name in seen
         }
 
+    def _counted(self, cloud: Cloud, seen: Mapping[str, Seen]) -> tuple[str, Mapping[str, Mapping[Slot, Counters]]]:
+        """None at all where CloudWatch does not answer: route and health are known all the same, and a way back needs
+        no more than them."""
+        try:
+            return self._counting.read(cloud, seen)
+        except ProviderError:
+            return UNCOUNTED, {}
+
     def _take_out(self, service: Service, slot: Slot, deed: str, *, with_group: bool = False) -> None:
-        cloud, options = self._clouds.of(service)
-        seen, name = routes.look(cloud, options), options.group(slot)
-        if share := seen.share(slot):
-            raise Invalid(f"service {service.name}: {slot} has {share} % of the traffic and cannot be {deed}")
-        group, ours = read_groups(cloud, [name]).get(name), options.target_groups(slot)
-        writing = cloud.writing()
-        for one in options.routes:
-            left = weights.without_group(seen.actions[one.resource], groups_of(one), slot, one.resource)
-            if left:
-                routes.write(writing, one, left)
-        attached = [arn for arn in ours if group and arn in group.get("TargetGroupARNs", ())]
-        if with_group and attached:
-            _change_group(writing, "detach_load_balancer_target_groups", name, attached)
-        plan_none(cloud, group, health_of(cloud, ours)).carry_out(writing)
+        with self._clouds.writing(service) as (writing, options):
+            cloud, name = writing.cloud, options.group(slot)
+            seen = routes.look(cloud, options, tags=False)
+            if share := seen.share(slot):
+                raise Invalid(f"service {service.name}: {slot} has {share} % of the traffic and cannot be {deed}")
+            group, ours = read_groups(cloud, [name]).get(name), options.target_groups(slot)
+            for one in options.routes:
+                left = weights.without_group(seen.actions[one.resource], groups_of(one), slot, one.resource)
+                if left:
+                    routes.write(writing, one, left)
+            attached = [arn for arn in ours if group and arn in group.get("TargetGroupARNs", ())]
+            if with_group and attached:
+                _change_group(writing, "detach_load_balancer_target_groups", name, attached)
+            plan_none(cloud, group, health_of(cloud, ours)).carry_out(writing)
 
 
 def _worth_asking(seen: Seen, slot: Slot, groups: Mapping[str, Group]) -> tuple[str, ...]:
@@ -212,10 +226,6 @@ def _listed(found: Listed | ProviderError) -> Listed:
     if isinstance(found, ProviderError):
         raise found
     return found
-
-
-def _checked(wanted: Weights) -> None:
-    weights.checked(wanted)
 
 
 def _change_group(writing: Writing, operation: str, name: str, target_groups: Sequence[str]) -> None:

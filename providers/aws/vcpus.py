@@ -10,6 +10,7 @@ from typing import Any, Literal
 from providers.aws.cloud import Cloud
 from providers.aws.groups import Group
 from providers.aws.outlook import Ahead, blocks, choices, notice, template_data, unknown
+from providers.aws.whole import AGAIN_S, REMEMBERED_S
 from providers.base import Concern
 
 Market = Literal["on-demand", "spot"]
@@ -29,7 +30,6 @@ CODES: Mapping[str, Mapping[Market, str]] = {
 STANDARD = {"a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"}
 ALIASES = {"vt": "g", "gr": "g"}
 TYPES_A_CALL = 100
-INSTANCES_A_PAGE = 1000
 
 
 def family_of(kind: str) -> str:
@@ -48,29 +48,34 @@ def vcpus(ahead: Ahead) -> list[Concern]:
         return []  # on hosts of one's own, which are paid for already
     if data.get("InstanceRequirements") or _by_requirements(group):
         return [unknown(f"{_name(group)}: its types are chosen by requirements: compare the vCPU quotas yourself")]
-    offered = [(kind or str(data.get("InstanceType", "")), weight) for kind, weight in choices(group)]
-    if strange := sorted({kind for kind, _ in offered if not family_of(kind)}):
+    offered = [kind or str(data.get("InstanceType", "")) for kind in choices(group)]
+    if strange := sorted({kind for kind in offered if not family_of(kind)}):
         return [unknown(f"{_name(group)}: it is not known which vCPU quota {strange[0]!r} counts for; look it up")]
-    running = _running(ahead)
-    sizes = _sizes(ahead.cloud, {kind for kind, _ in offered} | {kind for kind, _ in running})
+    bought = _markets(group, data, ahead.capacity)
+    return _all(ahead, bought, offered, REMEMBERED_S) and _all(ahead, bought, offered, AGAIN_S)
+
+
+def _all(ahead: Ahead, bought: Mapping[Market, int], offered: Sequence[str], within_s: float) -> list[Concern]:
+    running = _running(ahead, within_s)
+    sizes = _sizes(ahead.cloud, set(offered) | {kind for kind, _ in running})
     found = []
-    for market, units in _markets(group, data, ahead.capacity).items():
-        if units:
-            found += _judge(ahead, market, units, offered, running, sizes)
+    for market, hosts in bought.items():
+        if hosts:
+            found += _judge(ahead, market, hosts, offered, running, sizes)
     return found
 
 
 def _judge(
     ahead: Ahead,
     market: Market,
-    units: int,
-    offered: Sequence[tuple[str, int]],
+    hosts: int,
+    offered: Sequence[str],
     running: Sequence[tuple[str, Market]],
     sizes: Mapping[str, int],
 ) -> list[Concern]:
-    families, found = sorted({family_of(kind) for kind, _ in offered}), []
+    families, found = sorted({family_of(kind) for kind in offered}), []
     for family in families:
-        needs = [ceil(units / weight) * sizes[kind] for kind, weight in offered if family_of(kind) == family]
+        needs = [hosts * sizes[kind] for kind in offered if family_of(kind) == family]
         least, most = min(needs) if len(families) == 1 else 0, max(needs)
         code = CODES[family].get(market)
         if code is None:
@@ -86,7 +91,7 @@ def _judge(
             continue
         told = (
             f"vCPU quota {quota.get('QuotaName') or family} ({code}): {limit} in {ahead.cloud.place.region}, {used} "
-            f"in use, {{}} more for {units} units beside {_name(ahead.source)}; raise it in Service Quotas first"
+            f"in use, {{}} more for {hosts} hosts beside {_name(ahead.source)}; raise it in Service Quotas first"
         )
         short = used + least > limit
         found.append(
@@ -119,19 +124,11 @@ def _markets(group: Group, data: Mapping[str, Any], capacity: int) -> dict[Marke
     return {"on-demand": bought, "spot": capacity - bought}
 
 
-def _running(ahead: Ahead) -> list[tuple[str, Market]]:
+def _running(ahead: Ahead, within_s: float) -> list[tuple[str, Market]]:
     """Type and market of each instance that counts for a quota, but for those that the standby will have given up."""
-    reservations = ahead.cloud.pages(
-        "ec2",
-        "describe_instances",
-        "Reservations",
-        Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}],
-        PaginationConfig={"PageSize": INSTANCES_A_PAGE},
-    )
     return [
         (str(one["InstanceType"]), "spot" if one.get("InstanceLifecycle") == "spot" else "on-demand")
-        for reservation in reservations
-        for one in reservation.get("Instances", ())
+        for one in ahead.whole.instances(ahead.cloud, within_s)
         if (one.get("Placement") or {}).get("Tenancy") != "host" and one["InstanceId"] not in ahead.given_up
     ]
 

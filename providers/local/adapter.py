@@ -16,7 +16,7 @@ from providers.local.options import Options
 from providers.local.patcher import LocalPatcher
 from providers.local.traffic import LocalTraffic
 
-__all__ = ["Options", "build", "diagnose", "relaunch", "repair", "tear_down"]
+__all__ = ["Options", "build", "diagnose", "relaunch", "repair", "switches", "tear_down"]
 
 STOP_S = 10.0
 
@@ -31,6 +31,16 @@ def build(context: Context) -> Provider:
         patcher=LocalPatcher(homes, compute),
         inventory=LocalInventory(homes),
         write_timeout_s=WRITE_S,
+    )
+
+
+def switches(service: Service) -> str:
+    """Why this service cannot be `coexist: switched`, with what to write; empty if it can."""
+    if service.options.get("switch"):
+        return ""
+    return (
+        "options.switch is missing: write switch: {enable: [PROGRAM, ARGUMENT, …], disable: […], status: […]} below "
+        f"services.{service.name}.options; these commands are then its traffic"
     )
 
 

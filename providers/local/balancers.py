@@ -1,4 +1,5 @@
-"""The balancers that a service can stand behind: one protocol, two implementations; chosen once, when it is set up.
+"""The balancers that a service can stand behind: one protocol; which one is chosen once, when it is set up. The owner's
+commands in the place of a balancer (switch/) are one of them.
 
 Standard library only: the emergency path asks here, too, which one a folder belongs to.
 """
@@ -15,6 +16,7 @@ from providers.local.balancer.kind import Builtin
 from providers.local.haproxy import program
 from providers.local.haproxy.kind import Haproxy
 from providers.local.haproxy.launcher import CFG
+from providers.local.switch.kind import Switched
 
 if TYPE_CHECKING:
     from providers.local.balancer.answers import StateAnswer
@@ -72,7 +74,7 @@ class Balancer(Protocol):
         ...
 
 
-BUILTIN, HAPROXY = Builtin(), Haproxy()
+BUILTIN, HAPROXY, SWITCHED = Builtin(), Haproxy(), Switched()
 
 
 def of(directory: Path) -> Balancer:
@@ -82,7 +84,8 @@ def of(directory: Path) -> Balancer:
     except (OSError, ValueError, KeyError, TypeError):
         # A damaged file must not have the other balancer started on the same ports.
         return HAPROXY if (directory / CFG).exists() else BUILTIN
-    return HAPROXY if kind == HAPROXY.name else BUILTIN
+    known: dict[str, Balancer] = {HAPROXY.name: HAPROXY, SWITCHED.name: SWITCHED}
+    return known.get(kind, BUILTIN)
 
 
 def written(choice: str) -> dict[str, Any]:

@@ -49,9 +49,9 @@ class LocalCompute:
                 home.write(slot, spec)
                 self._launch(home, slot, spec, token)
                 addresses = [record.address for record in home.records.all(slot)]
-                home.front.create(options, slot, addresses)
+                home.front.create(options, slot, addresses, self._homes.context.fleet_dir)
                 home.tokens.finish(token)
-        home.front.state()
+        home.front.begin(slot, token)
 
     def mirror(self, service: Service, source: Slot, into: Slot, image: str, owner: str, token: str) -> None:
         home = self._homes.of(service)
@@ -165,6 +165,7 @@ class LocalCompute:
         if home.builds.manifest(spec.image) is None:
             raise Invalid(f"service {home.name}: {spec.image} is not built; apply the patch to {slot} first")
         variables = resolve_environment(spec.environment, self._homes.context.fleet_dir)
+        home.front.keep_off(slot)
         for _ in range(missing):
             record = self._new_record(home, slot, spec, token)
             argv = home.builds.argv(spec.image, spec.command, record.port)
@@ -178,7 +179,7 @@ class LocalCompute:
             start = zlib.crc32(str(home.root).encode()) % len(ports)
             port = free_port(ports, home.ports_in_use(), start)
             name = f"{home.name}-{slot}-{secrets.token_hex(4)}"
-            record = Record(name, slot, port, spec.image, token, home.clock.now())
+            record = Record(name, slot, port, spec.image, token, home.clock.now(), listens=spec.listens)
             home.records.write(record)
             return record
 

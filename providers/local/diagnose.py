@@ -36,11 +36,16 @@ def diagnose(context: Context, service: Service) -> list[Found]:
         home = homes.of(service)
     except Invalid as error:
         return [("problem", str(error), "correct the service's options in the fleet file")]
-    found = [*_pip(), *_images(homes.path(options.images))]
-    if home.exists and home.front.exists:
+    found = [*_pip(), *_images(homes.path(options.images), port=options.switch is None)]
+    if home.exists and home.front.exists and home.front.switched is not None:
+        found += [*_switched(home), *_instances(home)]
+    elif home.exists and home.front.exists:
         found += [*_chosen(home, options), *_balancer(home), *_instances(home)]
     else:
-        found += [("warning", "it was never stood up here", f"rollout up {service.name}"), *_listeners(options)]
+        found += [
+            ("warning", "it was never stood up here", f"rollout up {service.name}"),
+            *([] if options.switch else _listeners(options)),
+        ]
     return [*found, *_ports(home, options)]
 
 
@@ -50,7 +55,9 @@ def repair(context: Context, service: Service) -> list[str]:
         home = Homes(context).of(service)
     except Invalid:
         return []
-    if not home.exists or not home.front.exists or home.front.balancer.condition(home.balancer) is None:
+    if not home.exists or not home.front.exists or home.front.switched is not None:
+        return []  # an interrupted switch is for whoever drives the rollout, or rolls it back
+    if home.front.balancer.condition(home.balancer) is None:
         return []
     home.front.state()
     return ["its balancer was dead and runs again"]
@@ -105,11 +112,11 @@ def _pip() -> Iterator[Found]:
         yield "problem", f"pip does not work: {said[-1] if said else done.returncode}", f"{sys.executable} -m ensurepip"
 
 
-def _images(folder: Path) -> Iterator[Found]:
+def _images(folder: Path, port: bool) -> Iterator[Found]:
     if not folder.is_dir():
         yield "problem", f"there is no folder of images {folder}", f"make it, with a folder for each image ({MANIFEST})"
         return
-    images = ImageFolder(folder)
+    images = ImageFolder(folder, port)
     for name in images.names():
         try:
             images.load(name)
@@ -147,6 +154,25 @@ def _balancer(home: Home) -> Iterator[Found]:
         if state["weights"][slot] and not any(target["healthy"] for target in state["targets"][slot]):
             text = f"{slot} has {state['weights'][slot]} % of the traffic and no healthy target"
             yield "problem", text, f"rollout status {home.name}, then rollout rollback {home.name}"
+
+
+def _switched(home: Home) -> Iterator[Found]:
+    """Which side works, as the owner's commands say."""
+    fix = f"rollout resume {home.name}, or rollout rollback {home.name}"
+    if (condition := home.front.balancer.condition(home.balancer)) is not None:
+        yield "problem", condition, fix
+        return
+    try:
+        state = home.front.balancer.client(home.balancer, ANSWER_S).state()
+    except BalancerError as error:
+        yield "problem", f"which side works is not known: {error}", fix
+        return
+    works = [slot for slot in SLOTS if state["weights"][slot]]
+    if state.get("unsure"):
+        yield "problem", f"which side works is not known: {state['unsure']}", "make the status command work"
+    elif len(works) != 1:
+        which = "both sides are enabled" if works else "neither side is enabled"
+        yield "problem", f"{which}: somebody switched by hand", "enable exactly one by hand"
 
 
 def _instances(home: Home) -> Iterator[Found]:

@@ -16,11 +16,16 @@ from providers.local.balancer.state import InvalidState, Unservable, split_addre
 from providers.local.balancers import Client
 from providers.local.files import read_json, write_json
 from providers.local.options import Options
+from providers.local.switch.kind import Switched, written
+from providers.local.switch.model import Switch
 
 R = TypeVar("R")
 READ_S = 10.0  # a balancer that was killed is started again within this
 WRITE_S = 2.0  # T: no write lands later than this after it began
 ACT_S = 1.8  # of it, for the lock and all calls; the rest is for noting down what was done
+BEGIN_S = 20.0  # until the first processes can be enabled
+CALL_S = 1.5  # for the lock alone
+OTHER_CHECKS = "use command, listening, fidelity and balancer"
 CALL_SHARE_S = 0.7  # of ACT_S, what is left for the call itself when the balancer had to be started
 
 
@@ -37,8 +42,11 @@ class Front:
         """Which one it is; decided when it was set up."""
         return balancers.of(self.directory)
 
-    def create(self, options: Options, slot: Slot, addresses: Sequence[str]) -> None:
-        """Write its files: all traffic to this slot. What is there already is kept. Raises Invalid."""
+    def create(self, options: Options, slot: Slot, addresses: Sequence[str], folder: Path) -> None:
+        """Write its files: all traffic to this slot. What is there already is kept. Raises Invalid.
+
+        folder: where the owner's commands run, where they are in the place of a balancer.
+        """
         config = {
             "listen": options.listen,
             "test_listen": options.test_listen,
@@ -46,7 +54,8 @@ class Front:
         }
         if not (self.directory / CONFIG).exists():
             try:
-                write_json(self.directory / CONFIG, {**config, **balancers.written(options.balancer)})
+                chosen = written(options.switch, folder) if options.switch else balancers.written(options.balancer)
+                write_json(self.directory / CONFIG, {**config, **chosen})
             except balancers.Unavailable as error:
                 raise Invalid(f"service {self.name}: {error}") from None
         none: list[str] = []
@@ -54,6 +63,48 @@ class Front:
             store.create(self.directory, {slot: 100, other(slot): 0}, {slot: addresses, other(slot): none})
         except (InvalidState, Unservable) as error:
             raise Invalid(f"service {self.name}: {error}") from None
+
+    def begin(self, slot: Slot, token: str) -> None:
+        """The first slot serves from now on. Without a balancer its processes have to be enabled, once they can be."""
+        state = self.state()
+        if self.switched is None or state["token"] is not None:
+            return
+        weights: dict[str, int] = {slot: 100, other(slot): 0}
+        deadline = self._clock.now() + BEGIN_S
+        while True:
+            try:
+                self.call(lambda b: b.set_weights(weights, expected_revision=None, token=token), READ_S)
+                return
+            except (Transient, Invalid):
+                if self._clock.now() >= deadline:
+                    raise
+            self._clock.sleep(0.2)
+
+    @property
+    def switched(self) -> Switched | None:
+        """The owner's commands, where they are in the place of a balancer."""
+        kind = self.balancer
+        return kind if isinstance(kind, Switched) else None
+
+    def follow(self, switch: Switch | None, folder: Path) -> None:
+        """Take over commands that were written otherwise since. Raises Invalid where there is a balancer instead."""
+        if not self.exists or (switch is None and self.switched is None):
+            return
+        if switch is None or self.switched is None:
+            stands, says = ("behind a balancer", "has") if self.switched is None else ("without one", "has no")
+            raise Invalid(
+                f"service {self.name}: it stands {stands}, and the fleet file {says} options.switch; "
+                f"rollout down {self.name} and rollout up {self.name} change that"
+            )
+        config = read_json(self.directory / CONFIG)
+        if {**config, **written(switch, folder)} != config:
+            write_json(self.directory / CONFIG, {**config, **written(switch, folder)})
+
+    def keep_off(self, slot: Slot) -> None:
+        """Without a balancer: the first process of a standby slot must not find its side enabled. Raises Transient."""
+        kind = self.switched
+        if kind is not None and self.exists:
+            self.call(lambda _: kind.client(self.directory, CALL_S).keep_off(slot), READ_S)
 
     def state(self) -> StateAnswer:
         """Raises NotFound, Transient."""
@@ -92,7 +143,9 @@ class Front:
         except KeyError:
             raise Transient(f"service {self.name}: its hold mark cannot be read: {mark}") from None
         weights: dict[Slot, int] = {"blue": state["weights"]["blue"], "green": state["weights"]["green"]}
-        return Route(weights, revision.of(self.directory, state), held)
+        waited_s = state.get("waited_s", 0.0)
+        note = f"no side took new work for {waited_s:.1f} s" if waited_s else ""
+        return Route(weights, revision.of(self.directory, state), held, note)
 
     def share(self, slot: Slot) -> int:
         """Percent of the traffic that the slot is declared to have, from the file: also while nobody answers."""
@@ -118,6 +171,8 @@ class Front:
             raise Invalid(f"service {self.name}: {slot} has {share} % of the traffic and cannot be {act}")
 
     def test_address(self) -> str:
+        if self.switched is not None:
+            raise Invalid(f"service {self.name} stands behind no balancer, so there is no test route: {OTHER_CHECKS}")
         config = read_json(self.directory / CONFIG)
         if config is None:
             raise NotFound(f"service {self.name} has no balancer yet; stand it up first")

@@ -113,7 +113,8 @@ class Homes:
             raise Invalid(f"service {service.name}: options: {error}") from None
 
     def images(self, service: Service) -> ImageFolder:
-        return ImageFolder(self.path(self.options(service).images))
+        options = self.options(service)
+        return ImageFolder(self.path(options.images), port=options.switch is None)
 
     def path(self, text: str) -> Path:
         return self.context.fleet_dir / text

@@ -74,10 +74,13 @@ def app_version(manifest: Mapping[str, Any]) -> str:
 
 
 class ImageFolder:
-    """The folder of images. Files of an image may lie anywhere below the folder's parent, never outside."""
+    """The folder of images. Files of an image may lie anywhere below the folder's parent, never outside.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+    port: their instances have to be told a port; those of a service without a balancer need none.
+    """
+
+    def __init__(self, path: Path, port: bool = True) -> None:
+        self.path, self._port = path.resolve(), port
 
     def names(self) -> list[str]:
         return sorted(found.parent.name for found in self.path.glob(f"*/{MANIFEST}"))
@@ -87,7 +90,7 @@ class ImageFolder:
         if name not in self.names():
             raise NotFound(f"no image {name!r} in {self.path}; {self._known(name)}")
         folder = self.path / name
-        document = _document(folder / MANIFEST)
+        document = _document(folder / MANIFEST, self._port)
         files: dict[str, bytes] = {}
         for item in document["files"]:
             path = self._inside(folder, item, "files")
@@ -136,7 +139,7 @@ class ImageFolder:
         return path
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path, port: bool) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
@@ -152,18 +155,19 @@ def _document(path: Path) -> dict[str, Any]:
         raise Invalid(f"{path}: files: a list of relative paths is needed")
     if not isinstance(document.get("lock"), str):
         raise Invalid(f"{path}: lock: the name of a hashed requirements file is needed (it may be empty)")
-    _check_command(path, document["command"])
+    _check_command(path, document["command"], port)
     return document
 
 
-def _check_command(path: Path, command: list[str]) -> None:
+def _check_command(path: Path, command: list[str], port: bool) -> None:
     used = {found for part in command for found in _PLACEHOLDER.findall(part)}
     unknown = sorted(used - set(PLACEHOLDERS))
     if unknown:
         raise Invalid(f"{path}: command: unknown {', '.join(unknown)}; known are {', '.join(PLACEHOLDERS)}")
-    if "{port}" not in used or not used & {"{python}", "{image}"}:
+    if (port and "{port}" not in used) or not used & {"{python}", "{image}"}:
         # Without a path of the image in it, nobody could tell which image a process runs.
-        raise Invalid(f"{path}: command: {{port}}, and {{python}} or {{image}}, have to be in it")
+        needed = f"{'{port}, and ' if port else ''}{{python}} or {{image}}"
+        raise Invalid(f"{path}: command: {needed}, have to be in it")
 
 
 def _check_lock(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 from providers.base import Invalid
+from providers.local.switch.model import Switch
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = "ROLLOUT_"
@@ -31,6 +32,8 @@ class Options:
     that the balancer asks. balancer: `builtin`, `haproxy`, or `auto`, which is haproxy where this machine has
     it; decided for good when the service is stood up. environment: variables of the instances; references are
     resolved only when one starts. stop_timeout_s: seconds between asking an instance to stop and killing it.
+    switch: for `coexist: switched`, the commands that are the traffic in the place of a balancer; listen,
+    test_listen, health and balancer then mean nothing.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -45,6 +48,7 @@ class Options:
     environment: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     stop_timeout_s: float = 5.0
     allow_public_listen: bool = False
+    switch: Switch | None = None
 
     def __post_init__(self) -> None:
         if not self.images:
@@ -62,6 +66,7 @@ class Options:
             raise ValueError(f"balancer: {self.balancer!r} is not one of {', '.join(CHOICES)}")
         if not 0 < self.stop_timeout_s <= 300:
             raise ValueError(f"stop_timeout_s: {self.stop_timeout_s} is not in 0..300 seconds")
+        object.__setattr__(self, "switch", Switch.of(self.switch))  # plans keep it as plain data
         for name, value in self.environment.items():
             _check_variable(name, value)
 

@@ -28,6 +28,7 @@ INSTANCE, SERVICE = "ROLLOUT_INSTANCE", "ROLLOUT_SERVICE"
 POLL_S = 0.02
 KILL_S = 5.0
 DYING_S = 0.2
+LIVES_S = 1.0  # what serves on no port runs once it has lived so long: it did not exit at once
 SAID_CHARS = 600
 EXITED_AT_ONCE = "exited at once"
 # How programs say that somebody else was faster: the number was free when it was chosen.
@@ -105,7 +106,7 @@ class Processes:
                 image, began = self.image(process), process.create_time()
                 if record.stopping:
                     return _instance(record, "failed", image, "it was asked to stop", began)
-                return _instance(record, _phase(process, record.port), image, began=began)
+                return _instance(record, self._phase(process, record, began), image, began=began)
         elif record.identity is None and not record.problem:
             if starting:
                 return _instance(record, "starting", None)
@@ -194,6 +195,11 @@ class Processes:
             if (self._records.folder / f"{record.id}.json").exists():
                 self._records.set_exit(record, child.returncode)
 
+    def _phase(self, process: psutil.Process, record: Record, began: float) -> InstanceState:
+        if record.listens:
+            return "running" if _listens(process, record.port) else "starting"
+        return "running" if self._clock.now() - began >= LIVES_S else "starting"
+
     def _end(self, record: Record) -> tuple[str, bool]:
         """Why an instance is no more, and whether that is its own fault: neither killed nor kept from its port."""
         if record.problem and record.problem != EXITED_AT_ONCE:
@@ -241,10 +247,6 @@ def _listens(process: psutil.Process, port: int) -> bool:
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
                     return True
     return False
-
-
-def _phase(process: psutil.Process, port: int) -> InstanceState:
-    return "running" if _listens(process, port) else "starting"
 
 
 def _instance(

@@ -19,7 +19,7 @@ KEPT = 64 << 10  # bytes of a full log that stay in <id>.log.1
 class Record:
     """One instance. pid, start and boot_id name its process once known; `problem` why it could not start.
 
-    stopping: it was asked to stop and only waits for the end. created_at: unix seconds.
+    stopping: it was asked to stop and only waits for the end. created_at: unix seconds. listens: it serves on its port.
     """
 
     id: str
@@ -33,6 +33,7 @@ class Record:
     boot_id: str | None = None
     problem: str = ""
     stopping: bool = False
+    listens: bool = True
 
     @property
     def identity(self) -> Identity | None:

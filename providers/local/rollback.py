@@ -134,5 +134,9 @@ def _seen(folder: Path, state: StateAnswer) -> dict[str, Any]:
         "revision": revision.of(folder, state),
         "mark": state["mark"],
         **_counts({slot: [target["healthy"] for target in state["targets"][slot]] for slot in SLOTS}),
-        "in_flight": {slot: state["counters"][slot]["in_flight"] for slot in SLOTS},
+        "in_flight": {slot: _in_flight(state, slot) for slot in SLOTS},
     }
+
+
+def _in_flight(state: StateAnswer, slot: Slot) -> int:
+    return state["counters"][slot]["in_flight"] if slot in state["counters"] else 0

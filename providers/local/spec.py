@@ -36,6 +36,7 @@ class Spec:
     user: str
     umask: int
     nofile: tuple[int, int]
+    switched: bool = False
 
     @classmethod
     def first(cls, options: Options, image: str, manifest: Mapping[str, Any]) -> Spec:
@@ -53,11 +54,17 @@ class Spec:
             user=pwd.getpwuid(os.getuid()).pw_name,
             umask=current_umask(),
             nofile=resource.getrlimit(resource.RLIMIT_NOFILE),
+            switched=options.switch is not None,
         )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Spec:
         return cls(**{**data, "command": tuple(data["command"]), "nofile": tuple(data["nofile"])})
+
+    @property
+    def listens(self) -> bool:
+        """Do its instances serve on a port? A queue worker is told none, and runs as soon as it lives."""
+        return not self.switched or any("{port}" in part for part in self.command)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from providers.base import (
@@ -29,6 +30,7 @@ from providers.local.balancers import Client
 from providers.local.files import write_json
 from providers.local.front import ACT_S, Front
 from providers.local.home import Home, Homes
+from providers.local.switch.model import Switch
 
 TEST_HEADER = "X-Rollout-Slot"
 
@@ -40,11 +42,11 @@ class LocalTraffic:
         self._homes = homes
 
     def route(self, service: Service) -> Route:
-        front = self._homes.of(service).front
+        front = self._front(service)
         return front.route(front.state())
 
     def observe(self, services: Sequence[Service]) -> Mapping[str, Reading]:
-        return {service.name: _reading(self._homes.of(service).front) for service in services}
+        return {service.name: _reading(self._front(service)) for service in services}
 
     def attach(self, service: Service, slot: Slot, instances: Sequence[Instance], token: str) -> None:
         home = self._homes.of(service)
@@ -60,6 +62,7 @@ class LocalTraffic:
 
     def set_weights(self, service: Service, weights: Weights, expected: Route, token: str) -> Route:
         home, front = self._homes.of(service), self._homes.of(service).front
+        self._front(service)
         wanted, deadline = _checked(home, weights), home.clock.now() + ACT_S
 
         def act(balancer: Client) -> StateAnswer:
@@ -114,8 +117,19 @@ class LocalTraffic:
 
     def card_target(self, service: Service) -> Mapping[str, Any]:
         home = self._homes.of(service)
+        self._front(service)
         _need(home)
         return {"provider": "local", "service": home.name, "dir": str(home.front.directory)}
+
+    def _front(self, service: Service) -> Front:
+        """What the service stands behind, with the commands that its options have now."""
+        front = self._homes.of(service).front
+        try:
+            switch = Switch.of(service.options.get("switch"))
+        except (TypeError, ValueError) as error:
+            raise Invalid(f"service {service.name}: options: switch: {error}") from None
+        front.follow(switch, self._homes.context.fleet_dir)
+        return front
 
     def _targets(self, home: Home, operation: str, slot: Slot, addresses: list[str], token: str) -> None:
         deadline = home.clock.now() + ACT_S
@@ -150,8 +164,11 @@ def _checked(home: Home, weights: Weights) -> dict[Slot, int]:
 def _reading(front: Front) -> Reading:
     state = front.state()
     targets = {slot: _health(state, slot) for slot in SLOTS}
-    counters = {slot: _counters(state, slot) for slot in SLOTS}
-    return Reading(front.route(state), targets, counters, state["counters_id"], state["at"])
+    counters = {slot: _counters(state, slot) for slot in SLOTS if slot in state["counters"]}
+    route = front.route(state)
+    if "unsure" in state:  # what was declared is not what was seen
+        route = replace(route, weights={}, note=state["unsure"])
+    return Reading(route, targets, counters, state["counters_id"], state["at"])
 
 
 def _health(state: StateAnswer, slot: Slot) -> TargetHealth:

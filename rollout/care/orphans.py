@@ -75,8 +75,11 @@ def _still_needed(installation: Installation, latest: Row) -> str:
 
 def _not_safe(reading: Reading, slot: Slot) -> str:
     serving = other(slot)
-    if reading.route.share(slot) or reading.counters[slot].in_flight:
+    counted, targets = reading.counters.get(slot), reading.targets[slot]
+    if reading.route.share(slot) or (counted and counted.in_flight):
         return "clients are on it still"
+    if counted is None and (targets.total or targets.draining):
+        return "nobody can tell whether clients are on it still"
     if reading.route.mark:
         return "a hold mark is with the traffic"
     if reading.targets[serving].healthy == 0:

@@ -36,7 +36,7 @@ Schema = dict[str, Any]
 
 def fleet_schema(catalogue: Catalogue | None = None) -> Schema:
     """The schema as plain JSON data; the same on every machine that has the same release."""
-    catalogue = catalogue or Shipped()
+    catalogue, providers = catalogue or Shipped(), known_providers()
     made = Fleet.model_json_schema(by_alias=True, ref_template=_REF, schema_generator=_Generator)
     definitions: Schema = {**made.pop("$defs"), "Reference": dict(REFERENCE_SCHEMA)}
     definitions["Check"] = _check(catalogue, definitions)
@@ -45,7 +45,9 @@ def fleet_schema(catalogue: Catalogue | None = None) -> Schema:
         gate["items"] = {"$ref": "#/definitions/Check"}
     service = definitions["ServiceSettings"]
     service["properties"]["provider"] = _provider()
-    service["allOf"] = list(_options_of_providers(catalogue, definitions))
+    options = {name: _options(catalogue.provider_options(name), f"provider.{name}", definitions) for name in providers}
+    wanted = {name: made_of.pop("required", []) for name, made_of in options.items()}  # some may come from `defaults`
+    service["allOf"] = [_options_where_named(name, definitions, options[name]) for name in providers]
     needed = service.pop("required")
     in_patch = definitions["PatchSettings"].pop("required")
     made["properties"]["defaults"] = {
@@ -55,6 +57,7 @@ def fleet_schema(catalogue: Catalogue | None = None) -> Schema:
     made["allOf"] = [
         *(_unless_in_defaults([key], {"required": [key]}) for key in needed),
         _unless_in_defaults(["patch"], {"properties": {"patch": {"required": in_patch}}}),
+        *(rule for name in providers for rule in _options_by_default(name, wanted[name])),
     ]
     whole: Schema = _each({"$schema": DRAFT, "title": TITLE, **made, "definitions": definitions}, _tidy)
     return whole
@@ -81,17 +84,31 @@ def _provider() -> Schema:
     }
 
 
-def _options_of_providers(catalogue: Catalogue, definitions: Schema) -> Iterator[Schema]:
-    """For each shipped provider: where it is named, `options` are its own."""
-    for name in known_providers():
-        kind = catalogue.provider_options(name)
-        options = _options(kind, f"provider.{name}", definitions)
-        options.pop("required", None)  # may come from `defaults`
-        definitions[f"provider.{name}"] = options
-        yield {
-            "if": {"properties": {"provider": {"const": name}}, "required": ["provider"]},
-            "then": {"properties": {"options": {"$ref": f"#/definitions/provider.{name}"}}},
-        }
+def _options_where_named(name: str, definitions: Schema, options: Schema) -> Schema:
+    """Where a shipped provider is named, `options` are its own."""
+    definitions[f"provider.{name}"] = options
+    return {
+        "if": {"properties": {"provider": {"const": name}}, "required": ["provider"]},
+        "then": {"properties": {"options": {"$ref": f"#/definitions/provider.{name}"}}},
+    }
+
+
+def _options_by_default(name: str, needed: list[str]) -> Iterator[Schema]:
+    """The same where `defaults` name the provider; and what its options need, where `defaults` do not give it."""
+    named: Schema = {"required": ["provider"], "properties": {"provider": {"const": name}}}
+    unnamed: Schema = {"not": {"required": ["provider"]}}
+    by_default: Schema = {"required": ["defaults"], "properties": {"defaults": named}}
+    yield _each_service(by_default, unnamed, {"properties": {"options": {"$ref": f"#/definitions/provider.{name}"}}})
+    for key in needed:
+        has: Schema = {"required": ["options"], "properties": {"options": {"required": [key]}}}
+        not_given: Schema = {"not": {"required": ["defaults"], "properties": {"defaults": has}}}
+        yield _each_service(not_given, named, has)
+        yield _each_service({"allOf": [not_given, by_default]}, unnamed, has)
+
+
+def _each_service(when: Schema, which: Schema, then: Schema) -> Schema:
+    """In a file like `when`, each service like `which` is like `then`."""
+    return {"if": when, "then": {"properties": {"services": {"additionalProperties": {"if": which, "then": then}}}}}
 
 
 def _check(catalogue: Catalogue, definitions: Schema) -> Schema:

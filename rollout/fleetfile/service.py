@@ -14,6 +14,7 @@ from rollout.fleetfile.values import STEPS, PositiveSpan, Settings, Span, Step
 from rollout.gate import GateRule
 
 GateName = Literal["preflight", "replacement", "live"]
+LONGEST_CHECK_S = 300.0
 
 
 def _rising_to_100(steps: tuple[int, ...]) -> tuple[int, ...]:
@@ -85,10 +86,17 @@ class Checks(Settings):
     live: _Asked = _asked("live", "of the replacement while it has traffic")
 
 
+def _short_enough(seconds: float) -> float:
+    if seconds > LONGEST_CHECK_S:
+        raise refused(allowed=f"at most {format_duration(LONGEST_CHECK_S)}, for nothing else is heeded meanwhile")
+    return seconds
+
+
 class Gate(Settings):
     """`passes` looks in a row pass, `failures` in a row fail, and so does not knowing for `unknown_limit`.
 
     `interval` is traffic's where not given. `deadline` is the time that is allowed beyond what has to be soaked.
+    `timeout` is for each check, each time that it is asked about a side.
     """
 
     passes: int = Field(default=3, ge=1, le=1000, description="So many passing looks in a row pass.")
@@ -100,6 +108,9 @@ class Gate(Settings):
         default=300.0, alias="deadline", description="Undecided for so long, beyond the soak, fails."
     )
     unknown_limit_s: Span = Field(default=60.0, alias="unknown_limit", description="Not knowing for so long fails.")
+    timeout_s: Annotated[PositiveSpan, AfterValidator(_short_enough)] = Field(
+        default=5.0, alias="timeout", description="One check takes at most so long; then it does not know."
+    )
 
 
 class PreflightGate(Gate):
@@ -168,7 +179,8 @@ class ServiceSettings(Settings):
         """The gate's rule while it watches `soak_s`; the deadline counts from the start, so it includes the soak."""
         of: Gate = getattr(self.gates, gate)
         interval_s = of.interval_s if of.interval_s is not None else self.traffic.interval_s
-        return GateRule(of.passes, of.failures, interval_s, of.deadline_s + soak_s, of.unknown_limit_s, soak_s)
+        deadline_s = of.deadline_s + soak_s
+        return GateRule(of.passes, of.failures, interval_s, deadline_s, of.unknown_limit_s, soak_s, of.timeout_s)
 
     @model_validator(mode="after")
     def _gates_can_pass(self) -> ServiceSettings:

@@ -33,7 +33,9 @@ class Meter:
         role, image, weight (percent), requests and failed (since the first reading), per_s (since the last one; None
         when that is not known), in_flight, healthy, unhealthy, unknown (targets).
         """
-        last, self._last = self._last, reading
+        last = self._last
+        if last is None or reading.counters:  # what is counted again goes on from where it could be read
+            self._last = reading
         comparable = last if last is not None and last.counters_id == reading.counters_id else None
         sides = {slot: self._side(slot, reading, comparable) for slot in SLOTS}
         return self._changed(Event("traffic", {"id": self.rollout, "at": reading.at, "sides": sides, "problem": ""}))

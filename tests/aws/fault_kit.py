@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from botocore.loaders import create_loader
 
+from healthchecks import balancer
+from healthchecks.base import Subject, Verdict
 from providers.aws.groups import OURS
 from providers.aws.options import Options, RouteOptions
-from providers.base import SLOTS, Provider, Service, Slot, other
+from providers.base import SLOTS, Concern, Provider, Service, Slot, other
 from providers.memory.clock import VirtualClock
 from rollout.card import Card, CardFolder
 from rollout.decide import Readiness, decide_roll_back
@@ -30,13 +32,20 @@ from rollout.store import NEVER, Store
 from tests.aws.account import Account, in_process, open_provider
 from tests.aws.calls import Answer, Call
 from tests.aws.wire import Apply, Cut, Line, wire
-from tests.core.scene import Answers, a_plan, always_pass
+from tests.core.scene import Answers, a_plan
 
 ROLLOUT = "shop-1"
 HOSTS = 2
-QUICK = GateRule(passes=1, failures=2, interval_s=1.0, deadline_s=30.0, unknown_limit_s=20.0, soak_s=0.0)
-WITHIN = {"observed": 20.0, "drained": 20.0, "preflight": 30.0, "patch": 60.0, "running": 60.0, "healthy": 60.0}
+QUICK = GateRule(passes=1, failures=2, interval_s=1.0, deadline_s=120.0, unknown_limit_s=60.0, soak_s=0.0)
+SLOW = replace(QUICK, passes=2)
+"""Each gate waits once, so that a job ends in its phase."""
+WITHIN = {"observed": 20.0, "drained": 60.0, "preflight": 30.0, "patch": 60.0, "running": 60.0, "healthy": 60.0}
 GONE = ("shutting-down", "terminated")
+
+
+def by_balancer(spec: CheckSpec, subject: Subject) -> Verdict:
+    """What the balancer says of the targets, as the shipped check asks it."""
+    return balancer.ask(balancer.Options(), subject)
 
 
 class Killed(BaseException):
@@ -47,7 +56,14 @@ class Story:
     """`shop` with two hosts on blue, a plan for `base-2`, and whoever drives it."""
 
     def __init__(
-        self, account: Account, folder: Path, standby: str, line: Line, patched: pytest.MonkeyPatch, routes: int
+        self,
+        account: Account,
+        folder: Path,
+        standby: str,
+        line: Line,
+        patched: pytest.MonkeyPatch,
+        rule: GateRule,
+        routes: int,
     ) -> None:
         self.account, self.folder, self.standby, self.line = account, folder, standby, line
         self.clock = VirtualClock()
@@ -59,8 +75,8 @@ class Story:
         self.service = account.service("shop", HOSTS, on_demand=standby == "on_demand")
         if routes > 1:
             self._route_more(routes - 1)
-        self.ask: Answers = always_pass
-        self.patched = patched
+        self.ask: Answers = by_balancer
+        self.patched, self.rule = patched, rule
         self.processes = 0
         self.begin_process()
         self.before = self.state()
@@ -83,7 +99,7 @@ class Story:
         assert active is not None
         was = self.provider.compute.describe(self.service)[active]
         assert was.image is not None
-        gates = {name: Gate(QUICK, (CheckSpec("balancer", "balancer"),)) for name in GATES}
+        gates = {name: Gate(self.rule, (CheckSpec("balancer", "balancer"),)) for name in GATES}
         made = a_plan(
             service=self.service,
             provider="aws",
@@ -97,6 +113,10 @@ class Story:
             deadlines={**DEADLINES, **WITHIN},
         )
         return replace(made, **changes)
+
+    def plan_of(self, rollout: str = ROLLOUT) -> Plan:
+        """As it is kept."""
+        return Plan.from_json(self.store.rollout(rollout).plan)
 
     def open(self, image: str = "base-2", rollout: str = ROLLOUT, **changes: Any) -> None:
         plan = self.plan(image, **changes)
@@ -138,6 +158,13 @@ class Story:
             self.store, self.provider, ROLLOUT, kind="rollback", reason="by hand", actor="oncall", at=now, **more
         )
 
+    def concerns(self) -> Sequence[Concern]:
+        """What blocks the next rollout."""
+        plan, insight = self.plan(), self.provider.insight
+        assert insight is not None
+        found = insight.foresee(self.service, plan.original, plan.patch, HOSTS, self.clock.now() + 3600)
+        return [one for one in found if one.kind == "blocks"]
+
     def journal(self, rollout: str = ROLLOUT) -> Journal:
         return Journal(self.store.entries(rollout))
 
@@ -159,12 +186,13 @@ class Story:
 
     # ---- what can happen to a process -------------------------------------------------------------------------
 
-    def kill(self, number: int, *, applied: bool, operation: str = "*") -> None:
-        """The process ends at the write of this number (from 0): before it is sent, or after AWS has done it."""
+    def kill(self, *numbers: int, applied: bool, operation: str = "*") -> None:
+        """The process ends at the writes of these numbers (from 0): before they are sent, or after AWS has done them.
+        A write that is sent again counts again."""
         count = iter(range(10_000))
 
         def die(call: Call, apply: Apply) -> Answer:
-            if call.reads or next(count) != number:
+            if call.reads or next(count) not in numbers:
                 return apply()
             if applied:
                 apply()
@@ -192,13 +220,14 @@ class Story:
         return next((dict(one) for one in found["AutoScalingGroups"] if not one.get("Status")), {})
 
     def listed(self) -> set[str]:
-        """All groups of the account."""
+        """All groups of the account that are not being deleted."""
         found = self.client("autoscaling").get_paginator("describe_auto_scaling_groups").paginate()
-        return {one["AutoScalingGroupName"] for page in found for one in page["AutoScalingGroups"]}
+        groups = [one for page in found for one in page["AutoScalingGroups"]]
+        return {one["AutoScalingGroupName"] for one in groups if not one.get("Status")}
 
     def templates(self) -> dict[str, list[str]]:
         """The image of each version, oldest first, by the template's name."""
-        ec2, found = self.client("ec2"), {}
+        ec2, found = self.client("ec2"), dict[str, list[str]]()
         for one in ec2.describe_launch_templates()["LaunchTemplates"]:
             versions = ec2.describe_launch_template_versions(LaunchTemplateId=one["LaunchTemplateId"])
             listed = sorted(versions["LaunchTemplateVersions"], key=lambda each: int(each["VersionNumber"]))
@@ -319,8 +348,8 @@ class Story:
     def _route_more(self, more: int) -> None:
         made = []
         for number in range(more):
-            groups = {slot: self.account.target_group(f"shop-{slot}-{number + 2}") for slot in SLOTS}
-            made.append({**groups, "listener": self.account.listener([(groups["blue"], 100)])})
+            blue, green = (self.account.target_group(f"shop-{slot}-{number + 2}") for slot in SLOTS)
+            made.append({"blue": blue, "green": green, "listener": self.account.listener([(blue, 100)])})
         blues = [one["blue"] for one in made]
         self.client("autoscaling").attach_load_balancer_target_groups(
             AutoScalingGroupName="shop-blue", TargetGroupARNs=blues
@@ -333,14 +362,14 @@ class Story:
 
 
 @contextmanager
-def story(folder: Path, standby: str = "on_demand", *, routes: int = 1) -> Iterator[Story]:
+def story(folder: Path, standby: str = "on_demand", *, rule: GateRule = SLOW, routes: int = 1) -> Iterator[Story]:
     """One service in an account of its own; `line` is the way to it."""
     with pytest.MonkeyPatch.context() as patched:
         # Only time: thousands of images that nobody asks for, and the SDK's descriptions for each process anew.
         patched.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         patched.setattr("botocore.session.create_loader", _loader)
         with in_process() as account, wire(account) as line, pytest.MonkeyPatch.context() as inner:
-            yield Story(account, folder, standby, line, inner, routes)
+            yield Story(account, folder, standby, line, inner, rule, routes)
 
 
 @cache

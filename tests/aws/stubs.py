@@ -202,6 +202,7 @@ BUILT_IN: Mapping[str, Callable[[Answers, Mapping[str, Any]], Mapping[str, Any]]
     "ssm.ListInventoryEntries": _inventory_entries,
     "ssm.PutComplianceItems": _put_compliance,
     "autoscaling.DescribeScalingActivities": _activities,
+    "autoscaling.DescribeInstanceRefreshes": lambda answers, asked: {"InstanceRefreshes": []},
     "service-quotas.GetServiceQuota": _quota,
     "service-quotas.ListServiceQuotas": _quotas,
     "inspector2.ListCoverage": _coverage,

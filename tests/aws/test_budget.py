@@ -291,7 +291,7 @@ def test_what_waited_too_long_for_its_credentials_is_not_sent(
     cloud, options = Clouds(Context(tmp_path, tmp_path, clock)).of(service)
     writing = cloud.writing()
     client = cloud._client("elbv2")
-    client.meta.events.register("request-created", lambda **_: clock.sleep(4))
+    client.meta.events.register("request-created", lambda **_: clock.sleep(BEGIN_WITHIN_S + 1))
     with wire(account) as line:
         with pytest.raises(Transient, match="not sent"):
             writing.call("elbv2", "add_tags", ResourceArns=[options.routes[0].listener], Tags=[{"Key": "a"}])

@@ -41,7 +41,8 @@ def test_an_absent_permanent_slot_is_named(scene: Scene) -> None:
     service = scene.account.service()
     permanent = Service("shop", {**service.options, "standby": "permanent"})
     with pytest.raises(Invalid, match="no Auto Scaling group shop-green"):
-        scene.compute.describe(permanent)
+        scene.mirror(permanent)
+    assert not scene.compute.describe(permanent)["green"].exists, "a way back is described without it"
 
 
 def test_an_unknown_service_is_absent_from_what_is_observed(scene: Scene) -> None:

@@ -258,8 +258,8 @@ def test_a_copy_in_its_target_group_follows_its_requests(scene: Scene) -> None:
     assert scene.autoscaling.describe_policies(AutoScalingGroupName="shop-green")["ScalingPolicies"] == []
     scene.autoscaling.attach_load_balancer_target_groups(AutoScalingGroupName="shop-green", TargetGroupARNs=[green])
     cloud, options = scene.cloud(service)
-    mirroring.follow_target_groups(cloud, options, "green")
-    mirroring.follow_target_groups(cloud, options, "blue")
+    mirroring.follow_target_groups(cloud.writing(), options, "green")
+    mirroring.follow_target_groups(cloud.writing(), options, "blue")
     scene.clock.sleep(20)
     slots = scene.compute.describe(service)
     assert short(green) in str(scene.autoscaling.describe_policies(AutoScalingGroupName="shop-green"))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from healthchecks.base import Subject, Verdict
-from rollout.plan import CheckSpec
-from tests.aws.fault_kit import Story, story
+from rollout.plan import DEADLINES, CheckSpec
+from tests.aws.fault_kit import QUICK, Story, by_balancer, story
 
 STANDBYS = ("on_demand", "permanent")
 FIRST = {
@@ -74,13 +74,13 @@ def named(at: tuple[str, int]) -> str:
 def bad_under_traffic(spec: CheckSpec, subject: Subject) -> Verdict:
     """The replacement fails as soon as it has traffic."""
     bad = subject.role == "replacement" and subject.readings.traffic().route.share(subject.slot) > 0
-    return Verdict.failed("errors under traffic") if bad else Verdict.passed("good")
+    return Verdict.failed("errors under traffic") if bad else by_balancer(spec, subject)
 
 
 @pytest.mark.parametrize("standby", STANDBYS)
 def test_a_clean_run_makes_exactly_these_calls(tmp_path: Path, standby: str) -> None:
     """The sweeps below miss a call that was added since."""
-    with story(tmp_path, standby) as shop:
+    with story(tmp_path, standby, rule=QUICK) as shop:
         shop.open()
         shop.line.calls.clear()
         shop.drive()
@@ -94,7 +94,7 @@ def test_a_clean_run_makes_exactly_these_calls(tmp_path: Path, standby: str) -> 
 @pytest.mark.parametrize("at", TRIED, ids=named)
 def test_a_lost_answer_has_nothing_done_twice(tmp_path: Path, at: tuple[str, int]) -> None:
     """A connection breaks in the night, and two versions, two groups or twice the hosts stand in the morning."""
-    with story(tmp_path, at[0]) as shop:
+    with story(tmp_path, at[0], rule=QUICK) as shop:
         shop.open()
         shop.lose(at[1])
         shop.drive()
@@ -102,27 +102,45 @@ def test_a_lost_answer_has_nothing_done_twice(tmp_path: Path, at: tuple[str, int
         shop.raise_if_anything_twice()
 
 
-@pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", TRIED, ids=named)
-def test_another_process_goes_on(tmp_path: Path, at: tuple[str, int], applied: bool) -> None:
+def test_another_process_goes_on(tmp_path: Path, at: tuple[str, int]) -> None:
     """A killed process leaves a service half-done, or its successor does everything once more."""
-    with story(tmp_path, at[0]) as shop:
+    with story(tmp_path, at[0], rule=QUICK) as shop:
         shop.open()
-        shop.kill(at[1], applied=applied)
+        shop.kill(at[1], applied=True)
         shop.drive()
         assert shop.processes == 2, "it was never killed"
         shop.raise_if_not_promoted()
         shop.raise_if_anything_twice()
 
 
-@pytest.mark.parametrize("operation", [*dict.fromkeys((*WRITES["on_demand"], *WRITES["permanent"])), *READS])
-def test_throttling_only_takes_longer(tmp_path: Path, operation: str) -> None:
-    """A busy account, and a rollout gives up or does something twice."""
-    standby = "permanent" if operation == "ec2.CreateLaunchTemplateVersion" else "on_demand"
-    with story(tmp_path, standby) as shop:
+@pytest.mark.parametrize("standby", STANDBYS)
+def test_a_process_that_ends_before_each_write(tmp_path: Path, standby: str) -> None:
+    """What was meant and never sent is taken for done."""
+    with story(tmp_path, standby, rule=QUICK) as shop:
         shop.open()
-        shop.line.fail(operation, "RequestLimitExceeded" if operation.startswith("ec2.") else "Throttling", times=5)
+        shop.kill(*range(0, 2 * len(WRITES[standby]), 2), applied=False)
         shop.drive()
+        assert shop.processes == 1 + len(WRITES[standby])
+        shop.raise_if_not_promoted()
+        shop.raise_if_anything_twice()
+
+
+@pytest.mark.parametrize("kind", ["reads", "writes"])
+@pytest.mark.parametrize("api", ["autoscaling", "ec2", "elbv2", "cloudwatch"])
+def test_throttling_only_takes_longer(tmp_path: Path, api: str, kind: str) -> None:
+    """A busy account, and a rollout gives up or does something twice."""
+    known = READS if kind == "reads" else (*WRITES["on_demand"], *WRITES["permanent"])
+    operations = [one for one in dict.fromkeys(known) if one.startswith(f"{api}.")]
+    if not operations:
+        assert (api, kind) == ("cloudwatch", "writes")
+        return
+    with story(tmp_path, "permanent" if (api, kind) == ("ec2", "writes") else "on_demand", rule=QUICK) as shop:
+        shop.open(deadlines=dict(DEADLINES))
+        for operation in operations:
+            shop.line.fail(operation, "RequestLimitExceeded" if api == "ec2" else "Throttling", times=3)
+        shop.drive()
+        assert "Throttled" in shop.told or kind == "reads", shop.told
         shop.raise_if_not_promoted()
         shop.raise_if_anything_twice()
 
@@ -132,7 +150,7 @@ def test_what_is_denied_is_said_and_put_back(tmp_path: Path, at: tuple[str, int]
     """A missing permission leaves half a rollout, and nobody learns which one it is."""
     standby, number = at
     operation = WRITES[standby][number]
-    with story(tmp_path, standby) as shop:
+    with story(tmp_path, standby, rule=QUICK) as shop:
         shop.open()
         shop.line.deny(operation, after=WRITES[standby][:number].count(operation), times=1)
         row = shop.drive()
@@ -154,31 +172,39 @@ def turning_back(shop: Story) -> None:
 
 def test_a_way_back_makes_exactly_these_calls(tmp_path: Path) -> None:
     """The sweep below misses a call that was added since."""
-    with story(tmp_path) as shop:
+    with story(tmp_path, rule=QUICK) as shop:
         turning_back(shop)
         shop.drive()
         shop.raise_if_not_rolled_back()
         assert tuple(call.name for call in shop.line.writes[OUT:]) == BACK
 
 
-@pytest.mark.parametrize("fault", ["lost", "killed"])
 @pytest.mark.parametrize("number", range(len(BACK)), ids=lambda at: BACK[at].partition(".")[2])
-def test_a_way_back_is_gone_to_its_end(tmp_path: Path, number: int, fault: str) -> None:
+def test_a_lost_answer_on_the_way_back(tmp_path: Path, number: int) -> None:
     """Turning back, of all things, is left half-done."""
-    with story(tmp_path) as shop:
+    with story(tmp_path, rule=QUICK) as shop:
         turning_back(shop)
-        if fault == "lost":
-            shop.lose(OUT + number)
-        else:
-            shop.kill(OUT + number, applied=True)
+        shop.lose(OUT + number)
         shop.drive()
+        shop.raise_if_not_rolled_back()
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
+def test_a_process_that_ends_at_each_write_on_the_way_back(tmp_path: Path, applied: bool) -> None:
+    """A way back that begins anew with each process never ends, or leaves something."""
+    with story(tmp_path, rule=QUICK) as shop:
+        turning_back(shop)
+        step = 1 if applied else 2
+        shop.kill(*range(OUT, OUT + step * len(BACK), step), applied=applied)
+        shop.drive()
+        assert shop.processes >= 1 + len(BACK) - applied
         shop.raise_if_not_rolled_back()
 
 
 @pytest.mark.parametrize("operation", dict.fromkeys(BACK))
 def test_a_way_back_that_is_denied_halts_with_traffic_back(tmp_path: Path, operation: str) -> None:
     """Somebody takes a permission away in the middle of it, and the rollout says nothing, or serves from nowhere."""
-    with story(tmp_path) as shop:
+    with story(tmp_path, rule=QUICK) as shop:
         turning_back(shop)
         before = WRITES["on_demand"][:OUT].count(operation) + (operation == "elbv2.ModifyListener")
         shop.line.deny(operation, after=before)

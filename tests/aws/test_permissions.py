@@ -61,7 +61,7 @@ def test_every_action_is_an_operation_or_is_reviewed() -> None:
     """An action that IAM calls otherwise is granted in vain."""
     known = {action for operation in operations() for action in actions(operation)}
     implied = {action for grant in GRANTS for action in grant.implied.split()}
-    assert implied == {"ec2:RunInstances", "ec2:CreateTags", "iam:PassRole", "kms:CreateGrant"}
+    assert implied == {"ec2:RunInstances", "ec2:CreateTags", "iam:PassRole", "kms:CreateGrant", "ssm:GetParameters"}
     for role in ROLES:
         assert {action for action, _ in needed(role, operations())} <= known | implied
 

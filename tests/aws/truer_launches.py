@@ -214,13 +214,14 @@ def image_of(group: FakeAutoScalingGroup, version: LaunchTemplateVersion) -> str
 
 
 def images_must_exist(correcting: Correcting) -> None:
-    """AWS: a group cannot be made or changed with a template whose image does not exist (a launch would fail)."""
+    """AWS: a group cannot be given a template whose image does not exist (a launch would fail)."""
     from moto import settings
 
     def checked(original: Any, self: FakeAutoScalingGroup, *args: Any, **given: Any) -> None:
         before = dict(self.__dict__)
         original(self, *args, **given)
-        if self.ec2_launch_template is not None:
+        named = any([*args[1:], given.get("launch_template"), given.get("mixed_instances_policy")])
+        if named and self.ec2_launch_template is not None:
             version = self.ec2_launch_template.get_version(self.launch_template_version)
             image = image_of(self, version)
             if image and image not in {one.id for one in ec2_backends[self.account_id][self.region].describe_images()}:

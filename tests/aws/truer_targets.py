@@ -57,6 +57,41 @@ def targets_take_their_time(correcting: Correcting) -> None:
     correcting.around(FakeTargetGroup, "deregister", leave)
 
 
+def who_leaves_drains(correcting: Correcting) -> None:
+    """AWS: a deregistered target is `draining` until the target group's deregistration delay is over. Only where there
+    is a clock: so many looks would be too many."""
+    since: dict[tuple[str, str], float] = {}
+
+    def leave(original: Any, self: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
+        original(self, targets)
+        if correcting.manner.now is not None:
+            since.update({(self.arn, target["Id"]): correcting.manner.now() for target in targets})
+
+    def tell(original: Any, self: ELBv2Backend, arn: str, targets: list[dict[str, Any]]) -> list[FakeHealthStatus]:
+        found: list[FakeHealthStatus] = original(self, arn, targets)
+        if correcting.manner.now is None or targets:
+            return found
+        group = self.target_groups[arn]
+        until = correcting.manner.now() - float(group.attributes["deregistration_delay.timeout_seconds"])
+        found += [
+            FakeHealthStatus(
+                *(host, group.port, group.health_check_port),
+                *("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress"),
+            )
+            for (left, host), at in since.items()
+            if left == arn and at > until and host not in group.targets and _lives(self, host)
+        ]
+        return found
+
+    correcting.around(FakeTargetGroup, "deregister", leave)
+    correcting.around(ELBv2Backend, "describe_target_health", tell)
+
+
+def _lives(backend: ELBv2Backend, host: str) -> bool:
+    found = backend.ec2_backend.get_instance_by_id(host)
+    return found is not None and found.state not in ("shutting-down", "terminated")
+
+
 def balancers_of_a_target_group_are_those_that_use_it(correcting: Correcting) -> None:
     """AWS: LoadBalancerArns are the balancers whose listeners or rules name the target group now."""
 
@@ -162,6 +197,7 @@ def a_target_group_serves_one_balancer(correcting: Correcting) -> None:
 CORRECTIONS = (
     a_target_that_is_gone_can_be_deregistered,
     targets_take_their_time,
+    who_leaves_drains,
     balancers_of_a_target_group_are_those_that_use_it,
     groups_register_newcomers_only,
     who_leaves_a_group_leaves_its_target_groups,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import Environment, HoldMark, Patch, Route, Service, Slot
+from providers.base import Environment, HoldMark, Instance, Patch, Route, Service, Slot
 from rollout.gate import GateRule
 from rollout.journal import GENESIS, Entry, Journal, next_entry
 from rollout.plan import (
@@ -25,6 +25,7 @@ from rollout.plan import (
     capacity_needed,
     changes_nothing,
     choose_original,
+    raise_if_mixed,
     raise_if_stale,
     raise_if_unsafe,
 )
@@ -294,3 +295,13 @@ def test_a_service_without_a_clear_original_is_refused(route: Route, changes: di
     """A rollout begins without a side that it could go back to."""
     with pytest.raises(UnsafePlan, match=message):
         choose_original("shop", environments(**changes), route)
+
+
+def test_an_original_whose_hosts_run_something_else_is_refused() -> None:
+    """A rollback launches what was never seen to work, or "it runs that already" is said of hosts that do not."""
+    blue = Environment("blue", "base-2", capacity=2)
+    old = Instance("i-1", "blue", "running", "base-1", "10.0.0.1:80")
+    with pytest.raises(UnsafePlan, match=r"hosts of blue run base-1, but it would launch base-2"):
+        raise_if_mixed("shop", blue, [replace(old, image="base-2"), old])
+    others = [replace(old, slot="green"), replace(old, state="failed"), replace(old, image=None)]
+    raise_if_mixed("shop", blue, [*others, replace(old, image="base-2")])

@@ -200,7 +200,45 @@ class Load:
         connection.close()
 
 
-class Fleet:
+class Told:
+    """What the store's file of a fleet in `state` says."""
+
+    state: Any
+
+    def entries(self, rollout: str | None = None) -> list[tuple[int, str, str, dict[str, Any]]]:
+        """(seq, kind, step, data) of one rollout (else of the newest), read straight from the store's file."""
+        path = self.state / "rollout.db"
+        if not path.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+            try:
+                if rollout is None:
+                    found = db.execute("SELECT id FROM rollouts ORDER BY opened_at DESC LIMIT 1").fetchone()
+                    rollout = found[0] if found else ""
+                query = "SELECT seq, kind, step, data FROM journal WHERE rollout = ? ORDER BY seq"
+                return [(s, k, t, json.loads(d)) for s, k, t, d in db.execute(query, (rollout,))]
+            except sqlite3.OperationalError:
+                return []  # it is being made
+
+    def reached(self, kind: str, step: str = "") -> bool:
+        return any(entry[1] == kind and entry[2].startswith(step) for entry in self.entries())
+
+    def wait_reached(self, kind: str, step: str, running: Running | None = None) -> None:
+        wait_until(
+            lambda: self.reached(kind, step) or (running is not None and running.process.poll() is not None),
+            lambda: f"{kind} {step} is journalled",
+        )
+        said = running.out + running.err if running else ""
+        assert self.reached(kind, step), f"it ended before {kind} {step} was journalled: {said}"
+
+    def wait_journalled(self, count: int, running: Running) -> None:
+        """Until the newest rollout has so many entries, or the command that drives it has ended."""
+        wait_until(
+            lambda: len(self.entries()) >= count or running.process.poll() is not None, f"entry {count} is journalled"
+        )
+
+
+class Fleet(Told):
     """One service on the local provider, in a folder of its own; soaks are short, the way back is not."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
@@ -313,38 +351,6 @@ class Fleet:
     def reroute(self, **weights: int) -> None:
         """A person edits the weights by hand."""
         BalancerClient(self.balancer, 10.0).set_weights(weights, expected_revision=None, token="by hand")
-
-    def entries(self, rollout: str | None = None) -> list[tuple[int, str, str, dict[str, Any]]]:
-        """(seq, kind, step, data) of one rollout (else of the newest), read straight from the store's file."""
-        path = self.state / "rollout.db"
-        if not path.exists():
-            return []
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
-            try:
-                if rollout is None:
-                    found = db.execute("SELECT id FROM rollouts ORDER BY opened_at DESC LIMIT 1").fetchone()
-                    rollout = found[0] if found else ""
-                query = "SELECT seq, kind, step, data FROM journal WHERE rollout = ? ORDER BY seq"
-                return [(s, k, t, json.loads(d)) for s, k, t, d in db.execute(query, (rollout,))]
-            except sqlite3.OperationalError:
-                return []  # it is being made
-
-    def reached(self, kind: str, step: str = "") -> bool:
-        return any(entry[1] == kind and entry[2].startswith(step) for entry in self.entries())
-
-    def wait_reached(self, kind: str, step: str, running: Running | None = None) -> None:
-        wait_until(
-            lambda: self.reached(kind, step) or (running is not None and running.process.poll() is not None),
-            lambda: f"{kind} {step} is journalled",
-        )
-        said = running.out + running.err if running else ""
-        assert self.reached(kind, step), f"it ended before {kind} {step} was journalled: {said}"
-
-    def wait_journalled(self, count: int, running: Running) -> None:
-        """Until the newest rollout has so many entries, or the command that drives it has ended."""
-        wait_until(
-            lambda: len(self.entries()) >= count or running.process.poll() is not None, f"entry {count} is journalled"
-        )
 
     def started(self) -> list[str]:
         """Every instance that ever ran, as each noted itself."""

@@ -24,7 +24,7 @@ def ask(figure: Pair, traffic: Pair = (None, None), **options: Any) -> Verdict:
     found = {"errors": figure, "requests": traffic}
     world = World(figures={name: {"blue": blue, "green": green} for name, (blue, green) in found.items()})
     chosen = {"statistic": "p99", **options}
-    return metrics.ask(Options("elb", "errors", **chosen), world.subject())
+    return metrics.ask(Options("errors", "elb", **chosen), world.subject())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_counts_of_unequal_traffic_are_compared_per_request() -> None:
     assert ask((100.0, 50.0), (10_000.0, 100.0), **rules).answer == "fail"
     assert ask((100.0, 2.0), (10_000.0, 100.0), **rules).answer == "pass"
     with pytest.raises(ValueError, match="per request only"):
-        Options("elb", "errors", "Sum", max_times_other=2.0)
+        Options("errors", "elb", "Sum", max_times_other=2.0)
 
 
 def test_no_data_is_unknown_unless_there_was_traffic() -> None:
@@ -103,7 +103,7 @@ def test_both_figures_are_of_the_same_time_and_read_once() -> None:
     world = World(figures={"errors": {"blue": 1.0, "green": 1.0}, "requests": {"blue": 99.0, "green": 99.0}})
     subject = world.subject()
     for _ in range(2):
-        metrics.ask(Options("elb", "errors", "Sum", max=5.0, over_s=120.0, requests=REQUESTS), subject)
+        metrics.ask(Options("errors", "elb", "Sum", max=5.0, over_s=120.0, requests=REQUESTS), subject)
     assert world.asked == [
         ("measure", Metric("elb", "errors", "Sum"), NOW - 120, NOW),
         ("measure", Metric("elb", "requests", "Sum"), NOW - 120, NOW),
@@ -125,7 +125,7 @@ def test_both_figures_are_of_the_same_time_and_read_once() -> None:
 def test_options_that_cannot_judge_are_refused(wrong: dict[str, Any]) -> None:
     """Otherwise a gate waits for an answer that never comes, or can never fail."""
     with pytest.raises(ValueError):
-        Options("elb", "errors", "p99", **wrong)
+        Options("errors", "elb", "p99", **wrong)
 
 
 @given(figures, figures, figures, figures, st.sampled_from(["unknown", "zero"]))

@@ -10,7 +10,7 @@ from tests.packaging.conftest import CHECKOUT
 
 SCRIPTS = [
     CHECKOUT / ".ci" / "run",
-    *(CHECKOUT / "scripts" / n for n in ["bench", "check", "demo", "lock", "simulate", "test"]),
+    *(CHECKOUT / "scripts" / n for n in ["bench", "check", "demo", "lock", "playground-aws", "simulate", "test"]),
 ]
 
 

@@ -42,6 +42,8 @@ class Harness(ABC):
     """What resolves to `patched_image`."""
     has_cas: bool
     """Does the platform notice that a route changed since it was read?"""
+    exact_targets: bool = True
+    """Does nobody but `attach` decide who of a slot's running hosts is a target?"""
 
     @abstractmethod
     def service(self, name: str = "shop", capacity: int = 2) -> Service:

@@ -23,6 +23,7 @@ FRESH_S = 10
 
 class AwsHarness(Harness):
     reference, has_cas = f"ssm:{REFERENCE}", False
+    exact_targets = False  # Auto Scaling registers whom it keeps in service, and would not do it a second time
     rollback = rollback
 
     def __init__(self, account: Account, folder: Path) -> None:

@@ -9,7 +9,7 @@ from rollout import resources
 from rollout.settings import load
 
 EXAMPLE = resources.path("fleet.example.yaml")
-BEYOND = {"alarms", "hosts", "metrics", "patches", "room"}
+BEYOND = {"alarms", "hosts", "patches", "room"}
 """Checks that need a platform which knows more than hosts and traffic: shown with that platform, not here."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class TargetAnswer(TypedDict):
@@ -38,7 +38,8 @@ class CountersAnswer(TypedDict):
 class StateAnswer(TypedDict):
     """at: unix seconds. mark: the hold mark as it was written, None if there is none, or {"unreadable": why}.
 
-    notice: None, or why the state on disk is not the one that was last written.
+    notice: None, or why the state on disk is not the one that was last written. Only of a switch: `waited_s`, for how
+    many seconds no side took new work; `unsure`, why nobody can say which side does.
     """
 
     revision: int
@@ -51,3 +52,5 @@ class StateAnswer(TypedDict):
     counters_id: str
     notice: str | None
     at: float
+    waited_s: NotRequired[float]
+    unsure: NotRequired[str]

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -19,7 +20,7 @@ ec2, groups, balancer = (
 )
 
 
-def patch(service):
+def patch(service: dict[str, Any]) -> None:
     blue, green, template = service["blue"], service["green"], service["green_template"]
     found = groups.describe_auto_scaling_groups(AutoScalingGroupNames=[blue])["AutoScalingGroups"][0]
     wanted = found["DesiredCapacity"]
@@ -49,7 +50,7 @@ def patch(service):
     groups.update_auto_scaling_group(AutoScalingGroupName=blue, MinSize=0, DesiredCapacity=0)
 
 
-def swap(service, percent):
+def swap(service: dict[str, Any], percent: int) -> None:
     pairs = [(service["green_targets"], percent), (service["blue_targets"], 100 - percent)]
     forward = {"TargetGroups": [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in pairs]}
     balancer.modify_listener(

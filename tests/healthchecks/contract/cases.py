@@ -1,4 +1,7 @@
-"""For each check, how to make it pass, fail and not know. A new check adds its case here."""
+"""For each check, how to make it pass, fail and not know. A new check adds its case here.
+
+One that has several sources has a case for each: `metrics of prometheus` is a case of `metrics`.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ def _alarms(state: Any) -> Scenario:
 
 def _metrics(value: float | None, **options: Any) -> Scenario:
     found = {"latency": {"blue": 0.2, "green": value}}
-    return lambda stage: (metrics.Options("shop", "latency", "p99", max=0.5, **options), World(figures=found))
+    return lambda stage: (metrics.Options("latency", "shop", "p99", max=0.5, **options), World(figures=found))
 
 
 def _patches(*states: PatchState | None) -> Scenario:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from healthchecks import command, listening, synthetic, tcp, tls
+from healthchecks import command, listening, metrics, synthetic, tcp, tls
 from providers.base import HostInventory, TestRoute
 from tests.healthchecks.certificates import Authority
 from tests.healthchecks.contract.stage import Case, Scenario, Stage
 from tests.healthchecks.fakes import World, instance
+from tests.healthchecks.prometheus_server import vector
 from tests.healthchecks.servers import Server, Servers, said
 
 
@@ -63,6 +64,18 @@ def _synthetic(start: Callable[[Servers], Server | str]) -> Scenario:
     return scenario
 
 
+def _prometheus(start: Callable[[Servers], Server | str]) -> Scenario:
+    """Asked about the running instances, so that trouble with the provider is in its way too."""
+
+    def scenario(stage: Stage) -> tuple[Any, World]:
+        found = start(stage.servers)
+        url = found if isinstance(found, str) else found.url
+        query = 'errors{slot="{slot}",instance=~"{instances}"}'
+        return metrics.Options("errors", prometheus=url, query=query, allow_private=True, max=1.0), World()
+
+    return scenario
+
+
 def _half(head: str) -> bytes:
     return said("ok") if head.startswith("GET") else said("no", 500)
 
@@ -85,6 +98,12 @@ MORE: dict[str, Case] = {
         failing=_command("false"),
         unclear=_command("sh", "-c", "exit 3"),
         hanging=_command("sleep", "60"),
+    ),
+    "metrics of prometheus": Case(
+        passing=_prometheus(lambda servers: servers.deciding(lambda _: vector("0.5"))),
+        failing=_prometheus(lambda servers: servers.deciding(lambda _: vector("1.5"))),
+        unclear=_prometheus(lambda servers: servers.deciding(lambda _: vector())),
+        hanging=_prometheus(lambda servers: servers.silent()),
     ),
     "listening": Case(
         passing=_listening(("tcp/127.0.0.1:service",)),
