@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.aws.budget import RECOVERS_S, Bucket, Budgets, sent_before, urgent
-from providers.aws.cloud import Clouds, Place
+from providers.aws.cloud import BEGIN_WITHIN_S, Clouds, Place
 from providers.aws.quotas import OTHERWISE, TABLE, Limit, bucket_of, is_read, is_urgent
 from providers.base import Context, Service, Throttled, Transient
 from providers.memory.clock import VirtualClock

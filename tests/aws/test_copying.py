@@ -264,3 +264,32 @@ def test_a_copy_in_its_target_group_follows_its_requests(scene: Scene) -> None:
     slots = scene.compute.describe(service)
     assert short(green) in str(scene.autoscaling.describe_policies(AutoScalingGroupName="shop-green"))
     assert slots["green"].fingerprint == slots["blue"].fingerprint
+
+
+def test_who_serves_keeps_the_policies_that_a_person_gave_it(scene: Scene) -> None:
+    """Otherwise an attach on the way back removes what the serving side grows by."""
+    service = scene.account.service()
+    scene.mirror(service)
+    tracking = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}}
+    for name in ("shop-blue", "shop-green"):
+        scene.autoscaling.put_scaling_policy(
+            AutoScalingGroupName=name,
+            PolicyName=f"{name}-queue-depth",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingConfiguration={**tracking, "TargetValue": 40.0},
+        )
+    cloud, options = scene.cloud(service)
+    policies = scene.autoscaling.describe_policies
+
+    def names() -> list[str]:
+        return sorted(each["PolicyName"] for each in policies(AutoScalingGroupName="shop-green")["ScalingPolicies"])
+
+    mirroring.follow_target_groups(cloud.writing(), options, "green")
+    assert "shop-green-queue-depth" in names()
+    scene.autoscaling.delete_policy(AutoScalingGroupName="shop-green", PolicyName="shop-green-queue-depth")
+    scene.clock.sleep(60)
+    now = f"{scene.clock.now():.0f}"
+    scene.autoscaling.create_or_update_tags(Tags=own_tags("shop-blue", {MIRRORED_AT: now}))
+    before = names()
+    mirroring.follow_target_groups(cloud.writing(), options, "green")
+    assert names() == before, "green is the model now, and nothing is copied back to it"

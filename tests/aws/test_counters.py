@@ -113,21 +113,11 @@ def test_what_still_arrives_is_looked_for_only_without_weight() -> None:
     assert (both["blue"].in_flight, both["green"].in_flight) == (0, 0)
 
 
-def test_flows_of_a_network_load_balancer() -> None:
-    """Otherwise a service that is not HTTP has no counters at all."""
-    watch = Watch(
-        {
-            ("NewFlowCount", "shop-blue"): [50.0],
-            ("TCP_Target_Reset_Count", "shop-blue"): [4.0],
-            ("ActiveFlowCount/min", "shop-blue"): [9.0, 12.0],
-            ("TCP_Target_Reset_Count", "shop-green"): [2.0],
-        }
-    )
-    found = watch.count(service("shop", "net"))
-    assert found["blue"] == Counters(50, {"flows": 46}, 4, 12)
-    assert found["green"] == Counters(0, {"flows": 0}, 0, 0), "resets of yesterday's flows fail nothing of today"
-    stats = {query["MetricStat"]["Stat"] for query in watch.asked[-1]["MetricDataQueries"]}
-    assert stats == {"Maximum"} and watch.asked[0]["MetricDataQueries"][0]["MetricStat"]["Stat"] == "Sum"
+def test_a_slot_behind_a_network_load_balancer_is_not_counted() -> None:
+    """Otherwise no data, for there are none by target group, pass for a side that nobody is on any more."""
+    watch = Watch()
+    assert watch.count(service("shop", "net", blue=50)) == {}
+    assert watch.asked == [], "nothing is paid for that cannot be told"
 
 
 def test_answers_are_kept_for_a_while() -> None:

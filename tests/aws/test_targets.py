@@ -59,6 +59,15 @@ def test_reasons_are_bounded() -> None:
     assert all(len(reason) <= 200 and reason.startswith("Target.ResponseCodeMismatch: ") for reason in found.reasons)
 
 
+def test_who_drains_is_told_beside_the_targets() -> None:
+    """Otherwise hosts are ended while they still answer."""
+    found = health(
+        [[told("i-1", "healthy"), told("i-2", "draining")], [told("i-1", "healthy"), told("i-2", "draining")]]
+    )
+    assert (found.draining, found.total) == (1, 1)
+    assert health([[told("i-1", "unhealthy.draining")]]).draining == 0, "that one is a target still"
+
+
 def test_who_leaves_is_not_registered() -> None:
     """Otherwise a draining host keeps a side from being attached."""
     left = told("i-2", "unused", "Target.NotRegistered", "x")
@@ -108,16 +117,26 @@ def plan(cloud: Hosts, members: dict[str, Any], named: list[str], *there: str) -
     return made.register["tg"], made.deregister["tg"]
 
 
-def test_exactly_the_named_ones() -> None:
-    """Otherwise a host that was taken out goes on getting requests."""
-    cloud = Hosts(a=(1, "running"), b=(1, "running"), c=(1, "running"))
-    assert plan(cloud, group("a", "b", "c"), ["a", "b"], "b", "c") == (["a"], ["c"])
+def test_the_named_ones_join() -> None:
+    """Otherwise a side serves with fewer hosts than were proven."""
+    cloud = Hosts(a=(1, "running"), b=(1, "running"))
+    assert plan(cloud, group("a", "b"), ["a", "b"], "b") == (["a"], [])
 
 
-def test_who_joined_after_the_look_stays() -> None:
-    """Otherwise a host that the group launched a moment ago is thrown out, and the side is too small."""
+def test_who_came_into_service_after_the_look_stays() -> None:
+    """Otherwise a serving side loses a host for good: Auto Scaling registers each of its hosts once."""
     cloud = Hosts(a=(1, "running"), old=(0, "running"), young=(9, "running"))
-    assert plan(cloud, group("a", "old", "young"), ["a"], "a", "old", "young") == ([], ["old"])
+    assert plan(cloud, group("a", "old", "young"), ["a"], "a", "old", "young") == ([], [])
+
+
+@pytest.mark.parametrize("state", ["Terminating:Wait", "Terminated", "Detaching", "EnteringStandby", "Standby"])
+def test_a_member_that_is_set_aside_leaves(state: str) -> None:
+    """Otherwise a host that is on its way out goes on getting requests."""
+    members = group("a", "b")
+    members["Instances"][1]["LifecycleState"] = state
+    assert plan(Hosts(), members, ["a"], "a", "b") == ([], ["b"])
+    members["Instances"][1]["LifecycleState"] = "Pending:Wait"
+    assert plan(Hosts(), members, ["a"], "a", "b") == ([], [])
 
 
 def test_who_is_gone_leaves() -> None:

@@ -232,3 +232,20 @@ def test_by_hand_as_a_role_and_for_a_rule(scene: Scene) -> None:
     assert role.startswith("export $(printf ") and "--external-id 'x y'" in role and "--profile base" in role
     assert "modify-rule" in modify and "--rule-arn arn:rule" in modify and "--actions" in modify
     assert "--profile" not in modify + look and "describe-rules" in look
+
+
+def test_a_move_that_was_begun_hides_no_listener(scene: Scene) -> None:
+    """Otherwise the emergency path says "done" while one of two listeners sends everybody to the bad side."""
+    service = scene.with_two_routes(scene.permanent())
+    scene.shared(service, {"blue": 100, "green": 0})
+    card = json.loads(json.dumps(scene.traffic.card_target(service)))
+    first, last = service.options["routes"]
+    rollback.put_back(card, {"blue": 100, "green": 0}, "t")
+    declared = [{"Key": marks.DECLARING, "Value": "blue=0 green=100"}]
+    scene.elbv2.add_tags(ResourceArns=[last["listener"]], Tags=declared)
+    scene.edit(first["listener"], [(first["blue"], 0), (first["green"], 100)])
+    assert rollback.read(card)["weights"] == {"blue": 0, "green": 100}
+    assert rollback.put_back(card, {"blue": 100, "green": 0}, "t")["weights"] == {"blue": 100, "green": 0}
+    assert scene.traffic.route(service).active == "blue"
+    told = scene.elbv2.describe_tags(ResourceArns=[last["listener"]])["TagDescriptions"][0]["Tags"]
+    assert marks.DECLARING not in {tag["Key"] for tag in told}
