@@ -10,6 +10,7 @@ import pytest
 
 from providers.aws import attachments, copying, mirroring
 from providers.aws.fingerprint import OF_THE_GROUP
+from providers.aws.groups import MIRRORED_AT, own_tags
 from providers.aws.naming import Naming, short
 from providers.aws.options import Options
 from providers.aws.settings import Settings

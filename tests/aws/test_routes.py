@@ -216,7 +216,7 @@ def test_a_write_that_comes_too_late_is_not_begun(scene: Scene, monkeypatch: pyt
 def test_a_move_that_is_over_declares_nothing_any_more(scene: Scene) -> None:
     """Otherwise a write of a dead engine that lands late is taken for the beginning of a move, and nobody sees it."""
     service = attached(scene, scene.with_two_routes(scene.permanent()))
-    first, last = service.options["routes"]
+    first, _ = service.options["routes"]
     cloud, options = scene.of(service)
     routes.set_weights(cloud.writing(), options, {"blue": 0, "green": 100}, read(scene, service))
     assert routes.look(cloud, options).declaring is None
