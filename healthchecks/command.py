@@ -7,7 +7,8 @@ nothing on its standard input and these variables only:
   PATH, HOME, LANG            fixed; HOME is that of the user
   ROLLOUT_SERVICE, ROLLOUT_SLOT, ROLLOUT_ROLE      original or replacement
   ROLLOUT_IMAGES              the images that have to run, empty for the original
-  ROLLOUT_TEST_URL, ROLLOUT_TEST_HEADERS           the way to the slot, the headers as a JSON object
+  ROLLOUT_TEST_URL, ROLLOUT_TEST_HEADERS           the way to the slot, the headers as a JSON object; the URL is empty
+                                                   where the service has no test route
   ROLLOUT_INSTANCES           host:port of each running instance, with spaces between
   and what the option `environment` has
 
@@ -41,6 +42,7 @@ from healthchecks.addresses import Refused
 from healthchecks.base import Subject, Verdict
 from healthchecks.deadline import Deadline
 from healthchecks.guard import guarded, short
+from providers.base import Invalid, TestRoute
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 KEPT_BYTES = 4096
@@ -56,7 +58,7 @@ class Options:
     """`run` is the program and its arguments: a name that is looked for on a fixed PATH, or a path below `folder`.
 
     `folder` is where it runs, by default that of the fleet file. `environment` are variables that it has beside those
-    of this check; keep secrets out of them. Exit codes in `pass_codes` pass, those in `fail_codes` fail, all others
+    of this check; secrets among them are references. Exit codes in `pass_codes` pass, those in `fail_codes` fail, all others
     are unknown.
     """
 
@@ -121,7 +123,7 @@ def _judge(options: Options, code: int | None, said: str, timeout_s: float) -> V
 
 def _variables(options: Options, subject: Subject, deadline: Deadline) -> tuple[dict[str, str], Sequence[str]]:
     """The program's whole environment, and what of it must not be shown; Refused for an address that may not be."""
-    route = subject.readings.test_route(subject.slot)
+    route = _test_route(subject)
     if route.url.startswith("http"):
         sources.of_test_route(route.url, deadline)
     running = [one for one in subject.readings.instances(subject.slot) if one.state == "running"]
@@ -142,6 +144,15 @@ def _variables(options: Options, subject: Subject, deadline: Deadline) -> tuple[
     }
     shown = {subject.slot, subject.beside}  # a slot's name in a header is no secret
     return {**known, **options.environment}, [value for value in route.headers.values() if value not in shown]
+
+
+def _test_route(subject: Subject) -> TestRoute:
+    """A service without a balancer has none, and its program finds the slot by other means."""
+    try:
+        route: TestRoute = subject.readings.test_route(subject.slot)
+        return route
+    except Invalid:
+        return TestRoute("")
 
 
 def _program(options: Options) -> str | None:

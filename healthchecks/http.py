@@ -40,7 +40,7 @@ class Options:
     plain paths, such as `checks.0.ok: true`.
     `samples` requests are sent to each place, one after the other; each has to be as expected. `max_latency_s`
     (seconds to the complete answer; None: not judged) holds for `latency_percentile` percent of them.
-    `headers` are sent to all; keep secrets out of them.
+    `headers` are sent to all; secrets among them are references.
     `url` is asked instead of the slot: a public place, or with `allow_private` also one in a private network.
     """
 

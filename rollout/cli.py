@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
         code, text = _explain(error)
         screen = Screen(as_json="--json" in arguments)
         screen.problem(f"rollout: {text}")
-        screen.event("error", text=text, exit_code=code)
+        screen.event("error", text=text, exit_code=code, **_in_full(error))
         return code
 
 
@@ -79,6 +79,12 @@ def _explain(error: Exception) -> tuple[int, str]:
 
     trace = traceback.format_exc()
     return exits.INTERNAL, f"{trace}internal error (above); nothing is lost. See where things are with: rollout status"
+
+
+def _in_full(error: Exception) -> dict[str, Any]:
+    """What a program is better told as data than in a sentence."""
+    procedure = getattr(error, "procedure", None)
+    return {} if procedure is None else {"procedure": list(procedure)}
 
 
 def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:

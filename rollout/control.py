@@ -13,6 +13,7 @@ from typing import Any
 from providers.base import Provider, ProviderError, Service
 from rollout.actor import as_identity
 from rollout.care.restored import is_rollback_only, looks_restored
+from rollout.coexist import raise_if_cannot, raise_if_forbidden
 from rollout.decide import Kind, Readiness, decide_roll_back
 from rollout.foreseen import foreseen
 from rollout.gate import GateRule
@@ -59,6 +60,8 @@ def make_plan(installation: Installation, name: str, image: str | None = None) -
         raise UnsafePlan(f"{name}: no image was named; say --image REF, or set services.{name}.patch.image")
     provider = installation.provider(settings.provider)
     service = Service(name, dict(settings.options))
+    raise_if_forbidden(provider, service, settings, reference)
+    raise_if_cannot(provider, service, settings)
     original = choose_original(name, provider.compute.describe(service), provider.traffic.route(service))
     raise_if_mixed(name, original, provider.compute.observe([service]).get(name, ()))
     soak = settings.gate_rule("live", settings.traffic.soak_s)

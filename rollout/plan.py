@@ -167,10 +167,15 @@ def raise_if_unsafe(plan: Plan, denials: Mapping[str, str]) -> None:
     if plan.coexist == "forbidden":
         raise UnsafePlan(
             f"{name} declares coexist: forbidden, so two sides may never run at once. Patch it by hand: stop the "
-            "service, take a backup, patch, start, check; this program cannot keep a way back for it"
+            f"service, take a backup, patch, start, check; rollout plan {name} says it step by step"
         )
-    if plan.coexist != "safe":
-        raise UnsafePlan(f"{name} declares coexist: {plan.coexist}, which this release cannot roll out; allowed: safe")
+    if plan.coexist not in ("safe", "switched"):
+        raise UnsafePlan(f"{name} declares coexist: {plan.coexist}, which is not known; allowed: safe, switched")
+    if plan.coexist == "switched" and tuple(plan.steps) != (100,):
+        raise UnsafePlan(
+            f"{name} declares coexist: switched: either side has all the work or none, so there are no steps between, "
+            f"found {list(plan.steps)}. Write: traffic: {{steps: [100]}}"
+        )
     for image in plan.patch.images.values():
         if image in denials:
             raise UnsafePlan(

@@ -22,7 +22,8 @@ class AwsInsight:
     def foresee(self, service: Service, original: Slot, patch: Patch, capacity: int, until: float) -> Sequence[Concern]:
         """Every image needs the same room; what was patched in place has manners of its own."""
         cloud, options = self._clouds.of(service)
-        return foresee.concerns(cloud, self._whole, options, original, patch.image, capacity, until)
+        image = next(iter(patch.images.values()), "")
+        return foresee.concerns(cloud, self._whole, options, original, image, capacity, until)
 
     def examine(self, service: Service, slot: Slot) -> Sequence[HostStatus]:
         cloud, options = self._clouds.of(service)

@@ -21,6 +21,13 @@ DEFAULT_CHECKS: Mapping[str, tuple[str, ...]] = {
     "replacement": ("http", "balancer", "fidelity"),
     "live": ("balancer", "failed_responses"),
 }
+SWITCHED_CHECKS: Mapping[str, tuple[str, ...]] = {
+    "preflight": ("balancer",),
+    "replacement": ("balancer", "fidelity"),
+    "live": ("balancer",),
+}
+"""Of a service without a balancer: nothing can be asked over a test route, and nobody counts requests."""
+
 _ENTRY = "a check's name, or `name: {option: value}` with the options indented below the name"
 
 
@@ -84,7 +91,11 @@ class Normalised:
             service["options"] = self._provider_options(service, path)
         checks = service.get("checks", {})
         if isinstance(checks, dict):
-            service["checks"] = self._checks(checks, (*path, "checks"))
+            switched = service.get("coexist") == "switched"
+            default = SWITCHED_CHECKS if switched else DEFAULT_CHECKS
+            service["checks"] = self._checks(checks, (*path, "checks"), default)
+            if switched and isinstance(service.get("traffic", {}), dict):
+                service["traffic"] = {"steps": [100], **service.get("traffic", {})}
         return service
 
     def _laid_over(self, under: dict[str, Any], over: dict[str, Any], origin: KeyPath, path: KeyPath) -> Any:
@@ -113,9 +124,9 @@ class Normalised:
             self._note(error.findings, path)
             return {}
 
-    def _checks(self, checks: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+    def _checks(self, checks: Mapping[str, Any], path: KeyPath, default: Mapping[str, Any]) -> dict[str, Any]:
         """Gates that are not written have the default checks; what is not a list is left for the models."""
-        whole: dict[str, Any] = {**{gate: list(names) for gate, names in DEFAULT_CHECKS.items()}, **checks}
+        whole: dict[str, Any] = {**{gate: list(names) for gate, names in default.items()}, **checks}
         for gate in DEFAULT_CHECKS:
             if isinstance(whole[gate], list):
                 entries = [self._check(each, (*path, gate, at)) for at, each in enumerate(whole[gate])]

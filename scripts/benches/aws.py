@@ -24,12 +24,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from _figures import Figure, show
-from aws_peers import canned
 from aws_peers.by_us import Clock, lift_budgets
 
 from providers.aws.compute import AwsCompute
 from providers.aws.options import Options
 from providers.aws.traffic import AwsTraffic
+from tests.aws import canned
 from tests.aws.account import CREDENTIALS, Account
 
 PEERS = Path(__file__).with_name("aws_peers")

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.loaders import create_loader
 from moto import mock_aws
 
 from providers.aws.options import Options
@@ -20,6 +21,7 @@ from tests.aws.stubs import Answers
 from tests.aws.truer import Manner, truer
 from tests.aws.wire import BY_HAND, Wire, in_process_wire
 
+_LOADER = create_loader()
 REGION = "eu-central-1"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -28,6 +30,7 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": "/nonexistent/config",
     "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/credentials",
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # thousands of images that no test asks for, made anew for each
 }
 
 
@@ -192,12 +195,10 @@ def open_provider(folder: Path, clock: Any = None) -> Provider:
 def in_process() -> Iterator[Account]:
     """An account on moto inside of this process."""
     answers = Answers()
-    with (
-        pytest.MonkeyPatch.context() as patched,
-        mock_aws(),
-        truer() as manner,
-        in_process_wire(answers) as between,
-    ):
+    with pytest.MonkeyPatch.context() as patched:
         for key, value in CREDENTIALS.items():
             patched.setenv(key, value)
-        yield Account(manner=manner, answers=answers, wire=between)
+        # Each session would read Amazon's models from disk again.
+        patched.setattr("botocore.session.create_loader", lambda data_path=None: _LOADER)
+        with mock_aws(), truer() as manner, in_process_wire(answers) as between:
+            yield Account(manner=manner, answers=answers, wire=between)

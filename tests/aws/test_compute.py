@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from providers.aws.cloud import BEGIN_WITHIN_S, Clouds
+from providers.aws.compute import AwsCompute
 from providers.aws.options import Options
 from providers.base import Conflict, Invalid, NotFound, Service, Transient
 from tests.aws.compute_kit import OWNER, Scene, a_scene  # noqa: F401 - a fixture
@@ -116,7 +118,7 @@ def test_a_slow_account_is_worked_on_in_parts(scene: Scene) -> None:
     service = scene.account.service()
     with wire(scene.account) as line:
         line.sleep = scene.clock.sleep
-        line.slow("CreateLaunchTemplate", 4)
+        line.slow("CreateLaunchTemplate", BEGIN_WITHIN_S + 1)
         with pytest.raises(Transient, match="not begun"):
             scene.mirror(service)
     assert not scene.group("shop-green")
@@ -148,11 +150,15 @@ def test_a_floor_writes_no_number_that_was_read(scene: Scene) -> None:
     assert scene.group("shop-blue")["DesiredCapacity"] == 5
 
 
-def test_more_than_the_largest_size_says_what_to_do(scene: Scene) -> None:
-    """Otherwise a rollout ends with a sentence of AWS's that names no way out."""
+def test_more_than_the_largest_size_raises_it_in_the_same_call(scene: Scene) -> None:
+    """Otherwise a way back to the smaller group halts, and the bad side keeps all traffic."""
     service = scene.account.service()
-    with pytest.raises(Invalid, match="--max-size 7"):
-        scene.compute.scale(service, "blue", 7, "t")
+    with wire(scene.account) as line:
+        scene.compute.scale(service, "blue", 8, "t")
+        assert len(line.writes) == 1
+    assert (scene.group("shop-blue")["MaxSize"], scene.group("shop-blue")["DesiredCapacity"]) == (8, 8)
+    scene.compute.scale(service, "blue", 2, "t")
+    assert (scene.group("shop-blue")["MaxSize"], scene.group("shop-blue")["DesiredCapacity"]) == (8, 2)
 
 
 def test_scaling_an_absent_slot_is_not_found(scene: Scene) -> None:
@@ -200,6 +206,49 @@ def test_delete_takes_its_template_along(scene: Scene) -> None:
         for each in scene.account.client("ec2").describe_launch_templates()["LaunchTemplates"]
     ]
     assert names == ["shop-blue"]
+
+
+def test_a_template_that_is_left_is_deleted_by_who_comes_next(scene: Scene) -> None:
+    """Otherwise a process that was killed between the two deletes leaves a launch template for good."""
+    service = scene.account.service()
+    scene.mirror(service)
+    with wire(scene.account) as line:
+        line.lose("DeleteAutoScalingGroup")
+        with pytest.raises(Transient):
+            scene.compute.delete_if_owned(service, "green", OWNER, "t")
+    scene.clock.sleep(70)
+    restarted = AwsCompute(Clouds(scene.clouds.context))
+    assert not restarted.describe(service)["green"].exists
+    assert restarted.delete_if_owned(service, "green", "rollout-manager/another", "t") is False
+    assert scene.versions("shop-green"), "what another service left is not ours"
+    assert restarted.delete_if_owned(service, "green", OWNER, "t") is True
+    assert restarted.delete_if_owned(service, "blue", OWNER, "t") is False
+    left = scene.account.client("ec2").describe_launch_templates()["LaunchTemplates"]
+    assert [each["LaunchTemplateName"] for each in left] == ["shop-blue"]
+
+
+def test_what_a_person_suspended_in_their_own_group_stays_so(scene: Scene) -> None:
+    """Otherwise a rollout starts what somebody stopped on purpose."""
+    service = parked(scene)
+    green = {"AutoScalingGroupName": "shop-green"}
+    scene.autoscaling.suspend_processes(**green, ScalingProcesses=["AlarmNotification"])
+    scene.autoscaling.put_scheduled_update_group_action(
+        **green, ScheduledActionName="day", Recurrence="0 8 * * *", MinSize=2
+    )
+    scene.compute.park(service, "green", "t")
+    scene.autoscaling.suspend_processes(AutoScalingGroupName="shop-blue", ScalingProcesses=["AZRebalance"])
+    scene.mirror(service)
+    found = {each["ProcessName"] for each in scene.group("shop-green")["SuspendedProcesses"]}
+    assert found == {"AlarmNotification", "AZRebalance"}, "what park() held runs again"
+
+
+def test_a_users_slot_with_a_warm_pool_is_not_filled(scene: Scene) -> None:
+    """Otherwise the standby's hosts come out of the pool, with the image of before."""
+    service = parked(scene)
+    scene.autoscaling.put_warm_pool(AutoScalingGroupName="shop-green", MinSize=0)
+    with pytest.raises(Invalid, match="warm pool"):
+        scene.mirror(service)
+    assert len(scene.versions("shop-green")) == 1
 
 
 def test_the_next_standby_can_be_made_at_once(scene: Scene) -> None:

@@ -210,7 +210,25 @@ def test_a_launch_that_is_denied_is_said(account: Account, look: Look, operation
         assert says(look(service), "warning", "cannot be checked")
 
 
-@pytest.mark.parametrize("action", ["elasticloadbalancing:ModifyListener", "autoscaling:UpdateAutoScalingGroup"])
+def test_a_side_that_replaces_nobody_is_said(account: Account, look: Look) -> None:
+    """Hosts of a side that was patched in place are lost one by one, and nobody is told."""
+    service, auto = good(account), account.client("autoscaling")
+    held = {"ResourceId": "shop-blue", "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
+    auto.create_or_update_tags(Tags=[{**held, "Key": "rollout-manager:suspended", "Value": "AZRebalance Launch"}])
+    assert not bad(look(service))
+    auto.suspend_processes(AutoScalingGroupName="shop-blue", ScalingProcesses=["AZRebalance", "Launch"])
+    assert says(look(service), "warning", "shop-blue (blue) serves, patched in place, and launches nobody")
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "elasticloadbalancing:ModifyListener",
+        "elasticloadbalancing:RegisterTargets",
+        "elasticloadbalancing:DeregisterTargets",
+        "autoscaling:UpdateAutoScalingGroup",
+    ],
+)
 def test_a_write_that_is_denied_is_said(account: Account, look: Look, action: str) -> None:
     """Traffic cannot be put back."""
     service = good(account)

@@ -115,11 +115,19 @@ def test_a_type_that_may_be_chosen_and_does_not_fit_is_told(tmp_path: Path) -> N
         assert "up to 32 more" in text
 
 
-def test_a_group_that_is_too_small_blocks(tmp_path: Path) -> None:
-    """Otherwise the standby is refused its size in the middle of a rollout."""
+def test_a_group_that_is_too_small_is_told_and_does_not_block(tmp_path: Path) -> None:
+    """Otherwise no rollout begins for what the program does itself, or a person's limit is raised without a word."""
     with scene(tmp_path) as seen:
         seen.change("shop-green", MaxSize=1)
-        assert seen.texts("blocks") == ["shop-green: MaxSize is 1, 2 are needed; raise it to at least 2"]
+        assert seen.texts("blocks") == []
+        assert "shop-green: its MaxSize of 1 is raised to 6, and stays so" in seen.texts("notice")
+        assert "shop-green: its MaxSize of 1 is raised to 8, and stays so" in seen.texts("notice", capacity=8)
+
+
+def test_the_largest_size_of_a_copy_is_no_news(tmp_path: Path) -> None:
+    """Otherwise each plan on demand is warned of a limit that is its own."""
+    with scene(tmp_path, on_demand=True) as seen:
+        assert not [one for one in seen.foresee(capacity=9) if "MaxSize" in one.text]
 
 
 def test_a_shared_limit_counts_both_sides(tmp_path: Path) -> None:
@@ -235,11 +243,12 @@ def test_clients_that_stay_are_told(tmp_path: Path) -> None:
 def test_what_may_not_be_read_is_unknown_and_hides_nothing(operation: str, told: str, tmp_path: Path) -> None:
     """Otherwise one missing permission hides a block, or keeps every plan from being made."""
     with scene(tmp_path) as seen, wire(seen.account) as line:
-        seen.change("shop-green", MaxSize=1)
+        client = seen.account.client("autoscaling")
+        client.suspend_processes(AutoScalingGroupName="shop-green", ScalingProcesses=["Launch"])
         line.fail(operation, code="AccessDenied", status=403, times=MANY)
         found = seen.foresee()
         assert [one.text for one in found if one.kind == "blocks"] == [
-            "shop-green: MaxSize is 1, 2 are needed; raise it to at least 2"
+            "shop-green: suspended: Launch; a standby needs them; resume them first"
         ]
         unknown = [one.text for one in found if one.kind == "unknown"]
         assert len(unknown) == 1 and told in unknown[0] and "Denied" in unknown[0]

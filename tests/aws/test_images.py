@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from providers.aws.encryption import NEEDED
-from providers.base import Denied, Invalid, NotFound, Patch, Service
+from providers.aws.cloud import Clouds
+from providers.aws.encryption import NEEDED, check_keys
+from providers.base import Context, Denied, Invalid, NotFound, Patch, Service
+from providers.memory.clock import VirtualClock
 from tests.aws.account import Account, in_process, open_provider
 
 KEY = "arn:aws:kms:eu-central-1:210987654321:key/00000000-0000-4000-8000-000000000000"
@@ -188,6 +190,19 @@ def test_an_encrypted_image_without_the_grant_says_which(shop: Shop, grants: lis
     with pytest.raises(Invalid, match="create-grant") as error:
         shop.resolve(image)
     assert "CreateGrant" in str(error.value) and ROLE in str(error.value) and KEY in str(error.value)
+
+
+def test_the_service_role_is_of_the_accounts_own_partition(shop: Shop) -> None:
+    """Otherwise an image is refused in China and GovCloud for want of a grant that it has."""
+    here = {"Account": "123456789012", "Arn": "arn:aws-cn:iam::123456789012:user/me", "UserId": "me"}
+    shop.account.answers.give("sts", "GetCallerIdentity", here)
+    role = ROLE.replace("arn:aws:", "arn:aws-cn:")
+    shop.encrypted([{"GranteePrincipal": role, "Operations": list(NEEDED)}])
+    cloud, _ = Clouds(Context(shop.folder, shop.folder, VirtualClock())).of(shop.service)
+    (image,) = cloud.read("ec2", "describe_images")["Images"]
+    check_keys(cloud, image, {})  # of a group whose role AWS does not tell
+    with pytest.raises(Invalid, match="no grant lets arn:aws:iam"):
+        check_keys(cloud, image, {"ServiceLinkedRoleARN": ROLE})
 
 
 def test_a_disabled_key_is_refused(shop: Shop) -> None:

@@ -14,7 +14,7 @@ from providers.aws.identity import CONNECT_S
 from providers.base import Context, HoldMark, Patch, Provider, Service, Transient, weights_for
 from providers.memory.clock import VirtualClock
 from tests.aws.account import CREDENTIALS, REGION, Account, in_process, open_provider
-from tests.aws.wire import wire
+from tests.aws.wire import Line, wire
 from tests.providers.harness_aws import AwsHarness
 
 OWNER = "rollout-manager/shop"
@@ -42,6 +42,26 @@ class World:
     def provider(self) -> Provider:
         """One that remembers nothing."""
         return open_provider(self.folder, self.clock)
+
+
+class Freeze:
+    """The process stands still after so many calls; what was sent before that is forgotten."""
+
+    def __init__(self, world: World, line: Line, after: int) -> None:
+        self.world, self.line, self.after, self.made = world, line, after, 0
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """In the place of `Cloud._call`."""
+
+        def freezing(*asked: Any) -> Any:
+            answer = call(*asked)
+            self.made += 1
+            if self.made == self.after:
+                self.world.clock.sleep(BEGIN_WITHIN_S + 1)
+                self.line.calls.clear()
+            return answer
+
+        return freezing
 
 
 Deed = Callable[[World, Provider, Service], Any]
@@ -74,32 +94,18 @@ def test_who_was_held_up_after_any_call_sends_nothing_more(
 ) -> None:
     """Otherwise a process that was frozen between its look and its write acts on a world that somebody else has
     changed: it parks the side that serves by now."""
-    call, held = Cloud._call, 0
-
+    held = 0
     for after in range(1, 60):
-        made = 0
-
-        def freezing(self: Cloud, api: str, operation: str, ask: Any) -> Any:
-            nonlocal made
-            answer = call(self, api, operation, ask)
-            made += 1
-            if made == after:  # noqa: B023 - called before the next turn
-                world.clock.sleep(BEGIN_WITHIN_S + 1)
-                sent.clear()
-            return answer
-
-        with wire(world.account) as line:
-            sent = line.calls
-            monkeypatch.setattr(Cloud, "_call", freezing)
+        with wire(world.account) as line, monkeypatch.context() as patched:
+            freeze = Freeze(world, line, after)
+            patched.setattr(Cloud, "_call", freeze.around(Cloud._call))
             try:
                 DEEDS[deed](world, world.provider(), world.service)
             except Transient as error:
                 assert "it will go on" in str(error)
                 held += 1
-                assert [each.name for each in sent] == [], f"sent after it was held up after call {after}"
-            finally:
-                monkeypatch.setattr(Cloud, "_call", call)
-        if made < after:
+                assert [each.name for each in line.calls] == [], f"sent after it was held up after call {after}"
+        if freeze.made < after:
             break
     assert held or deed in {"mark", "delete_if_owned"}, "nothing was ever held up"
 

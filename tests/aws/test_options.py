@@ -57,6 +57,17 @@ def test_a_wrong_value_says_what_is_allowed(wrong: dict[str, Any], said: str) ->
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("region", ["eusc-de-east-1", "us-gov-west-1", "us-isob-east-1", "cn-north-1"])
+def test_every_partitions_regions_are_taken(region: str) -> None:
+    """Otherwise nobody in the European Sovereign Cloud can declare a service."""
+    partition = {"eusc": "aws-eusc", "cn": "aws-cn"}.get(region.split("-")[0], "aws")
+    here = [("eu-central-1", region), ("arn:aws:", f"arn:{partition}:")]
+    route = dict(ROUTE)
+    for old, new in here:
+        route = {key: value.replace(old, new) for key, value in route.items()}
+    assert made(region=region, routes=[route]).region == region
+
+
 def test_a_service_keeps_what_was_accepted() -> None:
     """A rollout is resumed with other options than it began with."""
     options = made(shared_limits=[{"name": "db", "each": 2, "limit": 9}], test_urls={"blue": "a", "green": "b"})

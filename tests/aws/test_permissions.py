@@ -202,6 +202,19 @@ def test_what_is_implied_comes_with_what_implies_it() -> None:
     assert read == {"elasticloadbalancing:DescribeRules"}
 
 
+def test_roles_and_parameters_of_what_is_copied_are_granted() -> None:
+    """A standby on demand is refused for a hook's role, or for an image that a parameter names."""
+    every = called_by_the_code()
+    passed = [each for each in statements("rollout") if each["Action"] == ["iam:PassRole"]]
+    to = {json.dumps(each["Condition"]): each["Resource"] for each in passed}
+    (roles,) = (found for condition, found in to.items() if "autoscaling.amazonaws.com" in condition)
+    assert [role.rpartition("/")[2] for role in roles] == ["HOOK_ROLE", "AWSServiceRoleForAutoScaling_*"]  # type: ignore[attr-defined]
+    assert len(to) == 2, "a role for hosts is not one for Auto Scaling"
+    for role in ("observe", "rollout"):
+        granted = dict(needed(role, every))
+        assert granted["ssm:GetParameters"] == granted["ssm:GetParameter"]
+
+
 def test_the_policies_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
     """The documented command does nothing."""
     permissions.write(tmp_path / "policies")

@@ -72,7 +72,7 @@ def who_leaves_drains(correcting: Correcting) -> None:
         if correcting.manner.now is None or targets:
             return found
         group = self.target_groups[arn]
-        until = correcting.manner.now() - float(group.attributes["deregistration_delay.timeout_seconds"])
+        until = correcting.manner.now() - float(str(group.attributes["deregistration_delay.timeout_seconds"]))
         found += [
             FakeHealthStatus(
                 *(host, group.port, group.health_check_port),

@@ -5,8 +5,9 @@ without a balancer needs. Jobs are claimed in a transaction; a claim whose worke
     queue_program.py enable|disable|status|stats FOLDER SLOT      (started by the program as the owner's commands)
     queue_program.py put FOLDER COUNT
 
-Whatever changes sides is in the table `sides_log`, with both sides as they are after it. A file FOLDER/broken-ACTION-SLOT
-breaks a command: `fail`, `hang`, `lie` (it does nothing and says 0), `garbage`, `half` (it does it, and then hangs).
+Whatever changes sides is in the table `sides_log`, with both sides as they are after it. A file named
+FOLDER/broken-ACTION-SLOT breaks a command: `fail`, `hang`, `lie` (it does nothing and says 0), `garbage`, `half` (it
+does it, and then hangs).
 """
 
 from __future__ import annotations
@@ -19,21 +20,20 @@ import time
 from pathlib import Path
 
 TABLES = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, claimed_by TEXT, pid INTEGER, done INTEGER DEFAULT 0, by TEXT);
 CREATE TABLE IF NOT EXISTS sides (slot TEXT PRIMARY KEY, enabled INTEGER);
 CREATE TABLE IF NOT EXISTS sides_log (at REAL, slot TEXT, action TEXT, blue INTEGER, green INTEGER, revision INTEGER);
 INSERT OR IGNORE INTO sides VALUES ('blue', 0), ('green', 0);
+COMMIT;
 """
 IDLE_S, WORK_S = 0.01, 0.005
 
 
 def opened(folder: Path, service: str) -> sqlite3.Connection:
-    path = folder / f"queue-{service}.db"
-    fresh = not path.exists()
-    db = sqlite3.connect(path, timeout=30, isolation_level=None)
-    if fresh:
-        db.execute("PRAGMA journal_mode=WAL")
-    db.executescript(TABLES) if fresh else None
+    db = sqlite3.connect(folder / f"queue-{service}.db", timeout=30, isolation_level=None)
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sides_log'").fetchone():
+        db.executescript(TABLES)
     return db
 
 
@@ -86,10 +86,14 @@ def broken(folder: Path, action: str, slot: str) -> str:
     if how == "hang":
         time.sleep(3600)
     if how == "garbage":
-        print("perhaps")
+        say("perhaps")
     if how in ("lie", "garbage"):
         sys.exit(0)
     return how
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
 
 
 def main(action: str, folder: Path, *more: str) -> None:
@@ -112,10 +116,10 @@ def main(action: str, folder: Path, *more: str) -> None:
         while in_work(db, slot):
             time.sleep(IDLE_S)
     elif action == "status":
-        print("enabled" if enabled(db, slot) else "draining" if in_work(db, slot) else "disabled")
+        say("enabled" if enabled(db, slot) else "draining" if in_work(db, slot) else "disabled")
     elif action == "stats":
         done = db.execute("SELECT COUNT(*) FROM jobs WHERE claimed_by = ? AND done > 0", (slot,)).fetchone()[0]
-        print(f'{{"done": {done}, "failed": 0, "in_flight": {in_work(db, slot)}}}')
+        say(f'{{"done": {done}, "failed": 0, "in_flight": {in_work(db, slot)}}}')
     if how == "half":
         time.sleep(3600)
 

@@ -16,6 +16,7 @@ from tests.local.switch_kit import Switched, open_switched
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Switched]:
+    """Workers on both sides; blue is enabled."""
     with open_switched(tmp_path) as switched:
         switched.mirror()
         yield switched

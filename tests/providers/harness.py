@@ -7,8 +7,8 @@ yields a `Harness` and leaves nothing behind, and optionally `MARKS`, pytest mar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 from providers.base import Instance, Provider, Service, Slot, TestRoute, Weights
 
@@ -44,6 +44,15 @@ class Harness(ABC):
     """Does the platform notice that a route changed since it was read?"""
     exact_targets: bool = True
     """Does nobody but `attach` decide who of a slot's running hosts is a target?"""
+
+    steps: Sequence[int] = (10, 50, 100)
+    """Percent that a side can be given, one after the other: only 100 where a side has all of the traffic or none."""
+    part: int = 50
+    """One of them, less than 100 where there is one."""
+    by_hand: ClassVar[Weights] = {"blue": 80, "green": 20}
+    """What a person may set past us, other than blue 100."""
+    has_test_route = True
+    """Can a side be asked before it has traffic?"""
 
     @abstractmethod
     def service(self, name: str = "shop", capacity: int = 2) -> Service:

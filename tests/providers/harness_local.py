@@ -28,10 +28,10 @@ class LocalHarness(Harness):
         self.fleet, self.provider = fleet, fleet.provider
         builds = Builds(fleet.root, fleet.context.clock)
         for number in ("1", "2"):
-            folder = fleet.image(f"base-{number}")
+            folder = self.image(f"base-{number}")
             # No package is needed to run; this makes the images differ as a patch would.
             (folder / "requirements.lock").write_text(f"# {number}\n")
-            source = ImageFolder(fleet.images).load(folder.name)
+            source = ImageFolder(fleet.images, port=self.has_test_route).load(folder.name)
             builds.build(source)
             packages = builds.site_packages(source.digest)
             assert packages is not None
@@ -39,6 +39,9 @@ class LocalHarness(Harness):
             info.mkdir()
             (info / "METADATA").write_text(PACKAGE.format(number))
         self.base_image, self.patched_image = fleet.digest("base-1"), fleet.digest("base-2")
+
+    def image(self, name: str) -> Path:
+        return self.fleet.image(name)
 
     def service(self, name: str = "shop", capacity: int = 2) -> Service:
         ports = {"listen": f"127.0.0.1:{free_port()}", "test_listen": f"127.0.0.1:{free_port()}"}

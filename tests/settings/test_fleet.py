@@ -141,6 +141,14 @@ def test_gate_rule_includes_the_soak_in_its_deadline(fleet: Read) -> None:
     assert read.gate_rule("preflight").interval_s == 1
 
 
+def test_a_gate_says_how_long_a_check_may_take(fleet: Read, refused: Refused) -> None:
+    """A check that needs half a minute never knows; or one takes an hour, in which nobody can stop anything."""
+    read = shop(fleet(service("gates: {live: {timeout: 30s}}")))
+    assert (read.gate_rule("live").timeout_s, read.gate_rule("replacement").timeout_s) == (30.0, 5.0)
+    (error,) = refused(service("gates: {live: {timeout: 6m}}"))
+    assert error.key == "services.shop.gates.live.timeout" and "at most 5m" in error.allowed
+
+
 def test_nothing_is_ever_evaluated(fleet: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file can read what it should not, or run something."""
     monkeypatch.setenv("HOME", "/evaluated")

@@ -185,6 +185,31 @@ def changed(path: str, **values: Any) -> Any:
     return data
 
 
+def with_aws(defaults: Any, options: Any) -> Any:
+    """A fleet with one service, whose provider is named in `defaults`."""
+    return {
+        "version": 1,
+        "defaults": {"provider": "aws", "coexist": "safe", "options": defaults},
+        "services": {"shop": {"options": options}},
+    }
+
+
+@pytest.mark.parametrize("name", ["missing", "in defaults"])
+def test_what_a_provider_needs_may_stand_in_defaults(name: str) -> None:
+    """An editor does not see that an option is missing, or asks for one that every service has."""
+    shop: dict[str, Any] = copy.deepcopy(SHIPPED["aws/fleet.yaml"]["services"]["shop"]["options"])
+    blue = {"blue": shop.pop("blue")}
+    fleet = with_aws(blue if name == "in defaults" else {}, shop)
+    assert bool(errors_of(fleet)) is (name == "missing")
+    assert refused_by_schema(fleet) is (name == "missing")
+
+
+def test_options_are_judged_where_defaults_name_the_provider() -> None:
+    """An editor completes nothing, and marks nothing, in a file that names its provider once."""
+    shop = copy.deepcopy(SHIPPED["aws/fleet.yaml"]["services"]["shop"]["options"])
+    assert refused_by_schema(with_aws({}, {**shop, "no_such_option": 1}))
+
+
 REFUSED = {
     "a provider's option": changed("services.shop.options", imges="x"),
     "an option of another provider": changed("services.shop.options", launch_s=1.0),

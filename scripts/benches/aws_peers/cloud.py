@@ -41,7 +41,7 @@ def is_sum_of_answers(asked: dict[str, Any]) -> bool:
     return int(asked["Period"]) == DAY_S and asked["Metric"]["MetricName"] in ANSWERED
 
 
-CloudWatchBackend.get_metric_data = figures
+CloudWatchBackend.get_metric_data = figures  # type: ignore[method-assign]
 with server() as served:
     print(json.dumps({"url": served.url}), flush=True)
     sys.stdin.read()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from providers.base import Conflict, HoldMark, Invalid, NotFound, Weights, plain
+from providers.base import Conflict, HoldMark, Invalid, NotFound, Weights, plain, weights_for
 from tests.providers.contract.steps import Drive
 
 BACK: Weights = {"blue": 100, "green": 0}
@@ -15,10 +15,10 @@ MARK = HoldMark("rollout-1", 3, "blue", "ana", 1_767_225_600.0, "errors")
 
 def test_read_says_where_traffic_is_and_who_can_serve(mirrored: Drive) -> None:
     """Otherwise a person puts traffic back without knowing whether anything is there to take it."""
-    mirrored.move("green", 50)
+    mirrored.move("green", mirrored.harness.part)
     seen = mirrored.harness.rollback.read(mirrored.traffic.card_target(mirrored.service))
     assert set(seen) == {"weights", "revision", "mark", "healthy", "unhealthy", "unknown", "in_flight"}
-    assert seen["weights"] == {"blue": 50, "green": 50}
+    assert seen["weights"] == weights_for("green", mirrored.harness.part)
     assert seen["revision"] == mirrored.route().revision
     assert seen["mark"] is None
     assert seen["healthy"] == {"blue": 2, "green": 2}
@@ -60,7 +60,7 @@ def test_put_back_twice_is_harmless(mirrored: Drive) -> None:
 
 def test_put_back_goes_over_a_persons_edit(mirrored: Drive) -> None:
     """Otherwise a half-done repair by hand stops the rollback."""
-    mirrored.harness.edit_route(mirrored.service, {"blue": 30, "green": 70})
+    mirrored.harness.edit_route(mirrored.service, mirrored.harness.by_hand)
     after = mirrored.harness.rollback.put_back(mirrored.traffic.card_target(mirrored.service), BACK, "emergency-1")
     assert after["weights"] == mirrored.route().weights == BACK
 
@@ -88,7 +88,7 @@ def test_an_engine_that_read_before_the_rollback_is_refused(mirrored: Drive) -> 
     """Otherwise a forward write that was already on its way undoes the rollback."""
     if not mirrored.harness.has_cas:
         pytest.skip("this platform has no compare-and-set; the emergency path reads back instead")
-    mirrored.move("green", 50)
+    mirrored.move("green", mirrored.harness.part)
     seen = mirrored.route()
     mirrored.harness.rollback.put_back(mirrored.traffic.card_target(mirrored.service), BACK, "emergency-1")
     with pytest.raises(Conflict):

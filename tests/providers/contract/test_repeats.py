@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from providers.base import HoldMark
+from providers.base import HoldMark, weights_for
 from tests.providers.contract.steps import Drive
 
 MARK = HoldMark("rollout-1", 3, "blue", "ana", 1_767_225_600.0)
@@ -15,7 +15,8 @@ Write = Callable[[Drive, str], object]
 
 def _weights(shop: Drive) -> Callable[[str], object]:
     expected = shop.route()
-    return lambda token: shop.traffic.set_weights(shop.service, {"blue": 90, "green": 10}, expected, token).weights
+    wanted = weights_for("green", shop.harness.part)
+    return lambda token: shop.traffic.set_weights(shop.service, wanted, expected, token).weights
 
 
 WRITES: dict[str, Callable[[Drive], Callable[[str], object]]] = {

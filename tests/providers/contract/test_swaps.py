@@ -16,7 +16,7 @@ def _swap(shop: Drive, into: Slot, image: str, owner: str) -> None:
     shop.compute.scale(shop.service, into, before.capacity, shop.token())
     shop.settle(lambda: len(shop.running(into)) == before.capacity, f"{into} never ran at full capacity")
     shop.attach(into)
-    for percent in (10, 50, 100):
+    for percent in shop.harness.steps:
         shop.move(into, percent)
         assert shop.healthy(original) == shop.healthy(into) == before.capacity
     assert shop.slots()[into].fingerprint == before.fingerprint
@@ -46,7 +46,7 @@ def test_going_back_in_the_middle_leaves_things_as_they_were(shop: Drive) -> Non
     """Otherwise a rollout that was turned back has changed the service all the same."""
     slots, weights = shop.slots(), shop.route().weights
     shop.stand_beside("blue", "green", shop.harness.patched_image, "rollout-1")
-    shop.move("green", 50)
+    shop.move("green", shop.harness.part)
     shop.move("blue", 100)
     assert shop.retire("green", "rollout-1") is True
     assert (shop.slots(), shop.route().weights) == (slots, weights)

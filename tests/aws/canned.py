@@ -23,9 +23,9 @@ MOST = {
 def services(count: int) -> list[Service]:
     found = []
     for name in (f"s{number}" for number in range(count)):
-        targets = {slot: f"{ARN}:targetgroup/{name}-{slot}/1" for slot in SLOTS}
+        targets: dict[str, Any] = {slot: f"{ARN}:targetgroup/{name}-{slot}/1" for slot in SLOTS}
         route = {"listener": f"{ARN}:listener/app/{name}/1/1", **targets}
-        groups = {slot: f"{name}-{slot}" for slot in SLOTS}
+        groups: dict[str, Any] = {slot: f"{name}-{slot}" for slot in SLOTS}
         options = {"region": REGION, "routes": [route], **groups}
         found.append(Service(name, plain(Options.of(Service(name, options)))))
     return found
