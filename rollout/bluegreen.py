@@ -71,6 +71,9 @@ def roll_out(run: Run) -> None:
 def retire(run: Run) -> None:
     """Give the original up: only after its window, a quiet time, and a direct look at route and mark."""
     original, replacement = run.plan.original, run.plan.replacement
+    if run.began_with(3) and run.journal.warm_ended is None:
+        # Until what serves is seen to serve, the way back stays; a person may give it up for all that.
+        run.until("still-serving", Fact("serving", replacement, run.plan.capacity), deadline="healthy")
     ended = run.once(acts.write_card(run, "window-closed", valid_for_s=0.0))
     run.rest("quiet", ended["valid_until"] + 2 * run.provider.write_timeout_s)
 

@@ -20,6 +20,7 @@ class Fact:
 
     running   at least `count` instances of `slot` run `image`
     healthy   the balancer calls at least `count` targets of `slot` healthy, and none unhealthy or unjudged
+    serving   the balancer calls at least `count` targets of `slot` healthy, whatever the others are
     routed    observed weights equal `weights`
     drained   nothing is in flight on `slot`
     left      the balancer lets no target of `slot` end what it began any more
@@ -40,6 +41,7 @@ class Fact:
         return {
             "running": f"{self.count} instances of {self.slot} running",
             "healthy": f"{self.count} targets of {self.slot} healthy in the balancer",
+            "serving": f"{self.count} targets of {self.slot} serving",
             "routed": f"observed weights {dict(self.weights)}",
             "drained": f"no requests left on {self.slot}",
             "left": f"no target of {self.slot} still ending what it began",
@@ -105,6 +107,11 @@ def _healthy(sights: Sights, service: str, fact: Fact) -> Answer:
     return Answer("met" if whole else "not_yet", seen)
 
 
+def _serving(sights: Sights, service: str, fact: Fact) -> Answer:
+    healthy = sights.traffic(service).targets[fact.slot].healthy
+    return Answer("met" if healthy >= fact.count else "not_yet", f"{healthy} of {fact.count} healthy")
+
+
 def _routed(sights: Sights, service: str, fact: Fact) -> Answer:
     weights = dict(sights.traffic(service).route.weights)
     return Answer("met" if weights == dict(fact.weights) else "not_yet", f"observed {weights}")
@@ -131,6 +138,7 @@ def _gone(sights: Sights, service: str, fact: Fact) -> Answer:
 _ANSWERS: Mapping[str, Callable[[Sights, str, Fact], Answer]] = {
     "running": _running,
     "healthy": _healthy,
+    "serving": _serving,
     "routed": _routed,
     "drained": _drained,
     "left": _left,

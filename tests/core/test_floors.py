@@ -9,7 +9,7 @@ from typing import Any
 from providers.base import Invalid, Reading
 from rollout.gate import GateRule
 from rollout.plan import Gate
-from tests.core.scene import World, a_plan, phase_is
+from tests.core.scene import ROLLOUT, World, a_plan, phase_is
 
 LONG = GateRule(passes=2, failures=2, interval_s=5.0, deadline_s=600.0, unknown_limit_s=60.0, soak_s=120.0)
 
@@ -129,3 +129,24 @@ def test_a_mark_that_cannot_be_obeyed_is_told_once(tmp_path: Path) -> None:
     world.job()
     assert len(world.entries("halted")) == 1
     assert world.row.outcome == "halted" and world.weights["green"] > 0
+
+
+def test_what_does_not_serve_is_not_all_that_is_left(tmp_path: Path) -> None:
+    """The replacement died on the last warm night, and the original is given up all the same."""
+    world = World(tmp_path)
+    world.drive(until=phase_is("warm"))
+    world.cloud.edit_by_hand("shop", capacity={"green": 0})
+    world.drive()
+    assert (world.row.phase, world.row.outcome) == ("warm", "halted")
+    assert world.cloud.service("shop").slots["blue"].capacity == 2
+    assert not world.mutations("compute.park") and not world.mutations("traffic.detach")
+
+
+def test_a_person_may_give_the_way_back_up_all_the_same(tmp_path: Path) -> None:
+    """Whoever fixes forward from a sick side is kept from it by the rollout that made it."""
+    world = World(tmp_path)
+    world.drive(until=phase_is("warm"))
+    world.cloud.edit_by_hand("shop", capacity={"green": 0})
+    journal = world.journal
+    world.store.decide(ROLLOUT, journal.head, "warm_ended", {"by": "ana", "reason": "fix"}, world.clock.now())
+    assert world.drive().phase == "retired"

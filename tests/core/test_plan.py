@@ -216,10 +216,17 @@ def test_a_service_that_cannot_run_twice_is_refused_with_a_procedure() -> None:
     assert "shop" in message and "stop the service, take a backup, patch, start, check" in message
 
 
-@pytest.mark.parametrize("coexist", ["switched", "", "unknown"])
+@pytest.mark.parametrize("coexist", ["", "unknown"])
 def test_an_unknown_word_about_coexistence_is_refused(coexist: str) -> None:
     """Queue workers run twice and do each job twice."""
-    assert "allowed: safe" in unsafe(coexist=coexist)
+    assert "allowed: safe, switched" in unsafe(coexist=coexist)
+
+
+@pytest.mark.parametrize("steps", [(10, 50, 100), (50, 100), (99, 100)])
+def test_a_switched_service_has_no_steps_between(steps: tuple[int, ...]) -> None:
+    """A tenth of a queue's work is promised, and all of it is moved."""
+    assert "Write: traffic: {steps: [100]}" in unsafe(coexist="switched", steps=steps)
+    raise_if_unsafe(a_plan(coexist="switched", steps=(100,)), {})
 
 
 def test_a_denied_image_is_refused_with_the_reason_and_the_way_to_lift_it() -> None:

@@ -42,6 +42,7 @@ class QueueFleet(Fleet):
         self.queue = Queue(folder, SERVICE)
 
     def image(self, name: str, behaves: str = "well", command: list[str] | None = None) -> None:
+        """Only the lock tells them apart, as a patch does."""
         folder = self.folder / "images" / name
         folder.mkdir(parents=True)
         (self.folder / "app.py").write_text(WORKER)
@@ -81,6 +82,7 @@ class QueueFleet(Fleet):
         return running
 
     def assert_all_done_once(self) -> None:
+        """What was put in came out once, and two sides were never enabled together."""
         wait_until(lambda: self.queue.left == 0, lambda: f"the queue is empty; {self.queue.left} jobs are left")
         self.queue.assert_each_done_once()
         self.queue.assert_never_both()
