@@ -58,8 +58,8 @@ class Options:
     """`run` is the program and its arguments: a name that is looked for on a fixed PATH, or a path below `folder`.
 
     `folder` is where it runs, by default that of the fleet file. `environment` are variables that it has beside those
-    of this check; secrets among them are references. Exit codes in `pass_codes` pass, those in `fail_codes` fail, all others
-    are unknown.
+    of this check; secrets among them are references. Exit codes in `pass_codes` pass, those in `fail_codes` fail, all
+    others are unknown.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}

@@ -81,5 +81,5 @@ def _told(check: CheckSpec) -> str:
     return f"{check.name} ({', '.join(f'{key} {value}' for key, value in said.items())})" if said else check.name
 
 
-_SAYING = ("path", "address", "run", "port", "expect_status")
+_SAYING = ("path", "address", "run", "port")
 """The options of a check that tell a person where to look."""

@@ -17,8 +17,8 @@ from providers.aws.settings import Settings, read_settings
 from providers.aws.templates import Template, read_template, specification
 from providers.base import SLOTS, Clock, Environment, Invalid, NotFound, Slot, Transient
 
-SETTINGS_S = 10.0
-"""So long may policies, hooks and the like be those of an earlier look."""
+SETTINGS_S = 60.0
+"""So long may policies, hooks and the like be those of an earlier look; a mirror is always made from fresh ones."""
 TEMPLATE_S = 300.0
 """A numbered version never changes; it may only be deleted."""
 SHOWN_WITHIN_S = 60.0

@@ -190,3 +190,11 @@ def test_a_fact_is_plain_data_and_can_be_told(kind: str, count: int, image: str)
     fact = Fact(kind, "green", count, image, {"blue": 1, "green": 99})
     assert Fact(**json.loads(json.dumps(fact.to_json()))) == fact
     assert str(fact)
+
+
+def test_a_side_that_nobody_counts_is_not_drained() -> None:
+    """A side behind a balancer without counters is ended in the middle of what it answers, for none were seen."""
+    seen = Reading(Route({"blue": 100, "green": 0}, "r1"), {"green": TargetHealth(2)}, {}, "c1", 0.0)
+    provider: Any = SimpleNamespace(traffic=SimpleNamespace(observe=lambda services: {"shop": seen}))
+    told = Sights(provider, [SHOP]).answer("shop", Fact("drained", "green"))
+    assert told == Answer("unknown", "nobody tells what is in flight on green")

@@ -285,3 +285,10 @@ def test_a_pass_keeps_every_limit_that_was_set(
         if beside >= 20:
             assert (refused + bad) / answers - (refused_2 + bad_2) / beside <= above + 1e-9
     assert (verdict.answer == "unknown") == (answers < 20)
+
+
+def test_counters_that_are_not_there_are_said_to_be_missing() -> None:
+    """Somebody looks for a balancer that was restarted, where CloudWatch did not answer."""
+    now = replace(reading(), counters={}, counters_id="uncounted")
+    told = failed_responses.ask(Options(), World(since=reading(), reading=now).subject())
+    assert told.answer == "unknown" and "counters for green and blue are missing" in told.summary

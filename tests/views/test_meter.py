@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +80,13 @@ def test_sides_know_their_images() -> None:
     """A row shows the other side's image."""
     made = meter_of("shop-1", a_plan().to_json())
     assert (made.original, made.images) == ("blue", {"blue": "base-1", "green": "base-2"})
+
+
+def test_counters_that_could_not_be_read_for_a_while_cost_no_count() -> None:
+    """What came during an outage of figures is missing for good, or comes as a burst of nothing."""
+    counting = meter()
+    counting.read(reading(1000, 10.0))
+    uncounted = counting.read(replace(reading(0, 12.0), counters={}, counters_id="uncounted"))
+    assert uncounted is not None and uncounted.data["sides"]["blue"]["requests"] == 0
+    after = counting.read(reading(1050, 14.0))
+    assert after is not None and after.data["sides"]["blue"]["requests"] == 50

@@ -43,6 +43,7 @@ def main() -> None:
     lift_budgets()
     with tempfile.TemporaryDirectory(prefix="rollout-bench-") as home:
         installation = Installation(fleet_file(Path(home), url, world), Clock())
+        installation.means("aws")  # before there are threads, or each makes its own
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda service: begin(installation, service["name"], world["image"]), world["services"]))
             drive(installation, pool)
