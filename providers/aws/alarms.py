@@ -10,7 +10,7 @@ from providers.aws.outlook import Ahead, named, notice
 from providers.base import SLOTS, Alarm, Concern, Slot
 
 NAMES_A_CALL = 100
-STATES: Mapping[str, Literal["ok", "alarm"]] = {"OK": "ok", "ALARM": "alarm"}
+STATES: Mapping[str, Literal["ok", "alarm", "unknown"]] = {"OK": "ok", "ALARM": "alarm"}
 REASON = 300  # characters
 
 
