@@ -9,6 +9,7 @@ import pytest
 from providers.aws.cloud import BEGIN_WITHIN_S, Clouds
 from providers.aws.compute import AwsCompute
 from providers.aws.options import Options
+from providers.aws.slots import SETTINGS_S
 from providers.base import Conflict, Invalid, NotFound, Service, Transient
 from tests.aws.compute_kit import OWNER, Scene, a_scene  # noqa: F401 - a fixture
 from tests.aws.wire import wire
@@ -27,7 +28,7 @@ def test_describe_is_one_call_most_of_the_time(scene: Scene) -> None:
         scene.update("shop-blue", MinSize=2)
         assert scene.compute.describe(service)["blue"].floor == 2, "sizes are never remembered"
         assert len(line.calls) == 1
-        scene.clock.sleep(11)
+        scene.clock.sleep(SETTINGS_S + 1)
         scene.compute.describe(service)
         assert len(line.calls) > 2, "what hangs on a group is read again"
 
