@@ -82,7 +82,7 @@ def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
         except ProviderError as error:
             failed.append((route, error, actions))
     if len(target["routes"]) > 1:
-        call.declare_no_more(_resource(target["routes"][-1]))
+        call.declare(_resource(target["routes"][-1]), wanted)
     if failed:
         lines = [f"{_resource(route)}: {error}\n  {_command(target, route, made)}" for route, error, made in failed]
         done = len(target["routes"]) - len(failed)
@@ -159,11 +159,11 @@ class _Calls:
     def add_tags(self, resource: str, tags: Mapping[str, str]) -> None:
         self("add_tags", ResourceArns=[resource], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
 
-    def declare_no_more(self, resource: str) -> None:
+    def declare(self, resource: str, wanted: Weights) -> None:
         """So that an earlier move that was not finished explains nothing any more. Only where it can be done: traffic
         is what counts."""
         try:
-            self("remove_tags", ResourceArns=[resource], TagKeys=[marks.DECLARING])
+            self.add_tags(resource, {marks.DECLARING: marks.declaring_text(wanted)})
         except ProviderError:
             return
 

@@ -95,7 +95,8 @@ def set_weights(writing: Writing, options: Options, wanted: Weights, expected: R
     """Each route in order, the last one last. Conflict where one is neither as expected nor as wanted.
 
     There is no compare-and-set in AWS: this narrows the gap to the time between one read and the next write. The same
-    write again goes on from what is there.
+    write again goes on from what is there. What was declared stays on record after it: by that a later edit of any of
+    several routes is told from a move.
     """
     checked, seen = weights.checked(wanted), look(writing.cloud, options)
     _raise_if_changed(seen, checked, expected)
@@ -112,8 +113,6 @@ def set_weights(writing: Writing, options: Options, wanted: Weights, expected: R
         answered[one.resource] = write(writing, one, written[one.resource])
         if (now := weights.seen(answered[one.resource], groups_of(one))) != checked:
             raise Transient(f"{one.resource} answered with {now} when {checked} was written to it")
-    if len(options.routes) > 1:
-        _declare_no_more(writing, options)
     return replace(seen, actions=answered).route
 
 
@@ -134,15 +133,6 @@ def set_tags(writing: Writing, options: Options, tags: Mapping[str, str]) -> Non
 
 def clear_tags(writing: Writing, options: Options, keys: Sequence[str]) -> None:
     writing.call("elbv2", "remove_tags", ResourceArns=[options.routes[-1].resource], TagKeys=list(keys))
-
-
-def _declare_no_more(writing: Writing, options: Options) -> None:
-    """Nothing is under way any more, so that a route that differs from now on is an odd one. Only where it can be done:
-    the move is made, and what is declared is what is there."""
-    try:
-        clear_tags(writing, options, [marks.DECLARING])
-    except ProviderError:
-        return
 
 
 def _raise_if_changed(seen: Seen, wanted: Weights, expected: Route) -> None:

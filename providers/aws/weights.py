@@ -123,12 +123,16 @@ def route_of(each: Sequence[Weights], declaring: Weights | None) -> Weights:
 
     The last one's weights, as long as every other one has moved with it, or ahead of it to what was declared before
     the move; else those of the odd one. So a move is over only when all have moved, and an edit of any is noticed.
+    Where nobody declared anything none is the odd one: then what they say together, which is never all on one side.
     """
     last = each[-1]
-    for one in each[:-1]:
-        if one != last and (declaring is None or one != declaring or last == declaring):
-            return one
-    return last
+    odd = [one for one in each if one != last]
+    if not odd:
+        return last
+    if declaring is None:
+        blue = min(max(round(sum(one["blue"] for one in each) / len(each)), 1), 99)
+        return {"blue": blue, "green": 100 - blue}
+    return next((one for one in odd if one != declaring or last == declaring), last)
 
 
 def revision(routes: Mapping[str, Actions], mark: Mapping[str, str]) -> str:

@@ -42,7 +42,7 @@ def test_a_host_is_healthy_only_where_all_say_so() -> None:
     """Otherwise half of the clients reach a port on which nothing answers."""
     one = [told("i-1", "healthy"), told("i-2", "healthy"), told("i-3", "healthy"), told("i-4", "draining")]
     two = [told("i-1", "healthy"), told("i-2", "unhealthy", "Target.Timeout", "Request timed out")]
-    assert health([one, two]) == TargetHealth(1, 1, 1, ("Target.Timeout: Request timed out",))
+    assert health([one, two]) == TargetHealth(1, 1, 1, ("Target.Timeout: Request timed out",), draining=1)
 
 
 def test_the_worst_port_counts() -> None:

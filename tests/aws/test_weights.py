@@ -199,7 +199,9 @@ BACK: dict[Slot, int] = {"blue": 100, "green": 0}
         ([TEN, HALF], HALF, TEN),  # the first one was edited after the move
         ([BACK, TEN], HALF, BACK),  # the first one was edited during the move
         ([HALF, BACK], BACK, HALF),  # put back, but for the first one
-        ([HALF, TEN], None, HALF),
+        ([BACK, TEN], BACK, TEN),  # the last one was edited after the move
+        ([HALF, TEN], None, {"blue": 70, "green": 30}),  # nobody declared anything: all of them together
+        ([BACK, {"blue": 99, "green": 1}], None, {"blue": 99, "green": 1}),  # and never all on one side
         ([TEN], None, TEN),
     ],
 )
