@@ -73,7 +73,7 @@ def retire(run: Run) -> None:
     original, replacement = run.plan.original, run.plan.replacement
     if run.began_with(3) and run.journal.warm_ended is None:
         # Until what serves is seen to serve, the way back stays; a person may give it up for all that.
-        run.until("still-serving", Fact("serving", replacement, run.plan.capacity), deadline="healthy")
+        run.until("keep:serving", Fact("serving", replacement, run.plan.capacity), deadline="healthy")
     ended = run.once(acts.write_card(run, "window-closed", valid_for_s=0.0))
     run.rest("quiet", ended["valid_until"] + 2 * run.provider.write_timeout_s)
 

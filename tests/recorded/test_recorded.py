@@ -97,7 +97,7 @@ def test_it_is_driven_to_its_end(story: int, name: str, tmp_path: Path, worlds: 
     assert first_broken_link(world.store.entries(world.rollout)) == ""
 
 
-ADDED = {2: (":warm:",), 3: ("-left", "keep:", "still-serving")}
+ADDED = {2: (":warm:",), 3: ("-left", "keep:")}
 """What the steps are called that a story brought with it."""
 
 
