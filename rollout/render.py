@@ -47,7 +47,7 @@ class Screen:
         self._guards = {"out": threading.RLock(), "err": threading.RLock()}
         self._ended = False  # the result was shown: nothing that is still under way may follow it
         self._lost = False
-        self._waited: dict[str, str] = {}
+        self._waited: dict[str, tuple[str, bool]] = {}
         self._driver = ""
         self._listed = False
 
@@ -91,7 +91,8 @@ class Screen:
         self.tell(of_entry(entry))
 
     def wait(self, wait: Wait, rollout: str = "") -> None:
-        """A look at what is waited for: a plain line only when another thing is waited for than before."""
+        """A look at what is waited for: a plain line only when another thing is waited for than before, or it
+        cannot be read any more, or can be again."""
         from rollout.view.stream import of_wait
 
         self.tell(of_wait(rollout, wait, time.time()))
@@ -111,10 +112,10 @@ class Screen:
             self._listed = True  # what changes from then on is told in events
             return text_of(overview(event.data))
         if event.kind == "looked":
-            rollout, step = str(event.data["id"]), str(event.data["step"])
-            if self._waited.get(rollout) == step:
+            rollout, now = str(event.data["id"]), (str(event.data["step"]), bool(event.data["unreadable"]))
+            if self._waited.get(rollout) == now:
                 return None
-            self._waited[rollout] = step
+            self._waited[rollout] = now
             return f"          waiting: {event.data['waits']}"
         return line_of(event)
 

@@ -262,7 +262,7 @@ class Run:
         if fact.kind == "routed":
             self.guard()
         due = now + min(5.0, max(0.25, abs(now - wait.started_at) / 4))  # the clock may have been set back
-        self.keep_waiting(wait, due, {**wait.state, "seen": answer.seen})
+        self.keep_waiting(wait, due, {**wait.state, "seen": answer.seen, "unreadable": answer.state == "unknown"})
         raise NotYet(f"{step}: {answer.seen}", due)
 
     def gate(self, step: str, gate: str, *, on: Slot, tend: Callable[[Run], None] | None = None) -> None:

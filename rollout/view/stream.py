@@ -25,7 +25,7 @@ TOLD = 8
 class Event:
     """`kind` is that of a journal entry, or one of
 
-    looked   at a wait: `data` has id, step, seen, waits (in words), until (seconds since 1970, None: no end),
+    looked   at a wait: `data` has id, step, seen, unreadable (nobody could tell), waits (in words), until (seconds since 1970, None: no end),
              soak ({passes, of_passes, observed_s, of_s}, None: not a gate) and verdicts (check → answer, summary, at)
     traffic  was read: id, at, sides (slot → rollout/meter.py's side; None: unknown) and problem (why, else empty)
     driven   by somebody else: id, by
@@ -54,12 +54,13 @@ def of_entry(entry: Entry) -> Event:
 
 
 def of_wait(rollout: str, wait: Wait, now: float) -> Event:
-    """`text` is None: only the first of many looks is worth a line, and whoever shows it knows which that is."""
+    """`text` is None: few of many looks are worth a line, and whoever shows them knows which."""
     state = wait.state
     data = {
         "id": rollout,
         "step": wait.step,
         "seen": state.get("seen"),
+        "unreadable": bool(state.get("unreadable")),
         "text": None,
         "waits": waiting(wait, now),
         "until": _until(wait),

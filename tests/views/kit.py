@@ -57,6 +57,7 @@ def looked(**changes: Any) -> dict[str, Any]:
         "id": "shop-20261121-6d5855",
         "step": "live:1:10",
         "seen": "pass; 2 of 3 passes",
+        "unreadable": False,
         "text": None,
         "waits": "live:1:10: pass; 2 of 3 passes",
         "until": NOW + 50,

@@ -303,3 +303,19 @@ def test_the_result_says_what_a_person_has_to_know(changes: dict[str, Any], line
 def test_traffic_is_the_last_line() -> None:
     """The most important thing scrolls out of sight."""
     assert standing(stands()).split("\n")[-1] == "  traffic  blue 90 %, green 10 % (as last journalled)"
+
+
+def test_a_wait_that_nobody_can_read_any_more_is_said_once_and_when_it_is_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A login that ended looks like a slow boot until the deadline has passed."""
+    screen = Screen(as_json=False)
+    lost = Wait("healthy", NOW, None, NOW, {"seen": "CredentialsExpired: log in again", "unreadable": True})
+    for wait in (WAIT, lost, lost, WAIT, WAIT):
+        screen.wait(wait, "shop-1")
+    said = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "waiting: healthy: 1 of 2 healthy",
+        "waiting: healthy: CredentialsExpired: log in again",
+        "waiting: healthy: 1 of 2 healthy",
+    ]
