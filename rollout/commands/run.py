@@ -13,6 +13,7 @@ import typer
 
 from rollout import exits
 from rollout.actor import this_actor
+from rollout.commands.ci import Junit, StepSummary, left_for_ci
 from rollout.commands.delivery import news_delivered
 from rollout.commands.options import (
     Config,
@@ -91,6 +92,8 @@ def start(
     reason: Reason = "",
     ref: Ref = "",
     config: Config = None,
+    junit: Junit = None,
+    step_summary: StepSummary = None,
     json_out: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -99,6 +102,8 @@ def start(
 
     if image and plan:
         raise Usage("--image and --plan exclude each other: a saved plan says its image")
+    if (junit or step_summary) and not wait:
+        raise Usage("--junit and --step-summary tell how it ended: not with --no-wait. Later: rollout report ID")
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
     if not wait:
         raise_if_nobody_serves(installation)
@@ -118,7 +123,8 @@ def start(
         screen.say(
             f"{started.row.id}: driven from here; nothing watches it when this command ends (Ctrl-C puts traffic back)"
         )
-    _follow(installation, started.row, screen, timeout, finished=follow.is_accepted)
+    with left_for_ci(installation, started.row, screen, junit, step_summary):
+        _follow(installation, started.row, screen, timeout, finished=follow.is_accepted)
 
 
 def _saved_plan(path: Path) -> Any:

@@ -22,7 +22,7 @@ commands = typer.Typer()
 MOST = 100
 EVERYTHING = 1_000_000
 TRIES = 10
-FORMATS = ("html", "markdown")
+FORMATS = ("html", "markdown", "junit")
 
 
 @commands.command()
@@ -74,7 +74,7 @@ def _moment(text: str, now: float) -> float:
 @commands.command()
 def report(
     which: Which,
-    format: Annotated[str | None, typer.Option("--format", help="html or markdown; else as --out ends.")] = None,
+    format: Annotated[str | None, typer.Option("--format", help="html, markdown or junit; else as --out ends.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Into a file, not on stdout.")] = None,
     config: Config = None,
     json_out: Json = False,
@@ -84,13 +84,13 @@ def report(
     from rollout.tell.dossier import dossier
     from rollout.tell.writing import CannotWrite, write_out
 
-    wanted = format or ("html" if out and out.suffix.lower() in (".html", ".htm") else "markdown")
+    wanted = format or _format_of(out)
     if wanted not in FORMATS:
-        raise Usage(f"--format {wanted}: allowed are html and markdown (and --json, for the data)")
+        raise Usage(f"--format {wanted}: allowed are {', '.join(FORMATS)} (and --json, for the data)")
     installation, screen = find_installation(config), Screen(as_json=json_out)
     row = find(installation, which)
     card, by_hand, problem = _card(installation, row)
-    data = dossier(_case(installation, row), card, by_hand)
+    data = dossier(case_now(installation, row), card, by_hand)
     for trouble in filter(None, (problem, data["integrity"]["problem"])):
         screen.problem(f"{row.id}: {trouble}")
     if out is None:
@@ -105,7 +105,11 @@ def report(
         screen.document({"id": row.id, "out": str(out), "format": wanted, "bytes": size}, "")
 
 
-def _case(installation: Installation, row: Row) -> Case:
+def _format_of(out: Path | None) -> str:
+    return {".html": "html", ".htm": "html", ".xml": "junit"}.get(out.suffix.lower() if out else "", "markdown")
+
+
+def case_now(installation: Installation, row: Row) -> Case:
     """Row, entries and wait of one moment, also while somebody drives it."""
     from rollout.tell.case import case_of
 
@@ -124,6 +128,10 @@ def _written(data: dict[str, Any], wanted: str) -> str:
         from rollout.tell.html import page
 
         return page(document_of(data))
+    if wanted == "junit":
+        from rollout.tell.junit import junit_of
+
+        return junit_of(data)
     from rollout.tell.markdown import text_of
 
     return text_of(document_of(data))
@@ -168,7 +176,7 @@ def explain(
     row, store = find(installation, which), installation.store
     driver = store.driver(row.id, now) if row.closed_at is None else None
     told = standing_of(
-        _case(installation, row),
+        case_now(installation, row),
         now,
         route=live_route(installation, row),
         driver=str(driver) if driver else None,

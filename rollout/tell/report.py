@@ -47,6 +47,18 @@ def document_of(data: Mapping[str, Any]) -> Document:
     return Document("Report of rollout", data["id"], sections)
 
 
+def brief_document_of(data: Mapping[str, Any]) -> Document:
+    """What a pipeline's page has room for: how it ended, why, what it fixes, and the commands for what comes next."""
+    told = data["summary"]
+    sections = [
+        Section("Summary", [_summary(data)]),
+        *([Section("What went wrong, and why it was decided so", _wrong(data))] if data["wrong"] else []),
+        security_section(data["security"]),
+        Section("Next", [Lines([f"rollout status {data['id']}", f"rollout report {data['id']}"])]),
+    ]
+    return Document(f"Patch of {data['service']} {words(told['phase'])}: rollout", data["id"], sections)
+
+
 def _summary(data: Mapping[str, Any]) -> Facts:
     told = data["summary"]
     ticket: Cell = told["ref"] or Ours("–")

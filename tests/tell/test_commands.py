@@ -239,7 +239,7 @@ def test_a_rollout_that_is_driven_meanwhile_is_read_at_one_moment(told: Told, mo
 
     row = made.store.rollout(ROLLOUT)
     monkeypatch.setattr(type(made.store), "entries", entries_while_driven)
-    case = tell._case(made, row)
+    case = tell.case_now(made, row)
     assert len(case.entries) == case.row.head_seq and jobs[0] == 0
 
 
