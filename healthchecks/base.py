@@ -70,12 +70,17 @@ class Verdict:
 class Readings:
     """What one tick of a gate sees of a service: each thing is read at most once, and only if a check asks.
 
-    `since` is the traffic reading when the gate began (None before that): checks count from there.
+    `since` is the traffic reading when the gate began (None before that): checks count from there. `traffic` is the
+    one of this tick where somebody has made it already.
     """
 
-    def __init__(self, provider: Provider, service: Service, since: Reading | None = None) -> None:
+    def __init__(
+        self, provider: Provider, service: Service, since: Reading | None = None, traffic: Reading | None = None
+    ) -> None:
         self.service, self.since = service, since
         self._provider, self._read = provider, dict[str, Any]()
+        if traffic is not None:
+            self._read["traffic"] = traffic
 
     def _once(self, key: str, read: Callable[[], Any]) -> Any:
         if key not in self._read:

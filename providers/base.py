@@ -8,9 +8,10 @@ the platform has accepted it, within `Provider.write_timeout_s`. This module imp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 Slot = Literal["blue", "green"]
 SLOTS: tuple[Slot, Slot] = ("blue", "green")
@@ -37,6 +38,7 @@ class ProviderError(Exception):
     ├── NotFound       what was named does not exist
     ├── Conflict       someone else changed it since it was read; nothing was applied
     ├── Denied         credentials or permissions; nothing was applied
+    ├── PartlyDone     some of several routes; it says which
     └── Invalid        can never succeed as asked; the message says what is allowed
     """
 
@@ -63,6 +65,15 @@ class Denied(ProviderError):
 
 class Invalid(ProviderError):
     pass
+
+
+class PartlyDone(ProviderError):
+    """Some of several routes moved, and some did not: `done` names those, `failed` these, each with the command that
+    moves it."""
+
+    def __init__(self, message: str, done: Sequence[str], failed: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.done, self.failed = list(done), dict(failed)
 
 
 class Clock(Protocol):
@@ -141,6 +152,18 @@ class Environment:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Environment:
         return cls(**{**data, "fingerprint": dict(data["fingerprint"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of one slot there is now: what `Environment` says of it, and `alive`, the hosts that the platform has
+    for it and does not call failed."""
+
+    exists: bool = False
+    capacity: int = 0
+    floor: int = 0
+    alive: int = 0
+    owner: str | None = None
 
 
 InstanceState = Literal["starting", "running", "failed"]
@@ -263,6 +286,20 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """Which parts of a reading are asked for. One that is not may be missing from it: a slot from its mapping; for the
+    route stands `UNREAD`."""
+
+    route: bool = True
+    targets: tuple[Slot, ...] = SLOTS
+    counters: tuple[Slot, ...] = SLOTS
+
+
+EVERYTHING = Parts()
+UNREAD = Route({}, "unread")
+
+
+@dataclass(frozen=True, slots=True)
 class TestRoute:
     """How a check reaches one slot before it has traffic: a base URL and the headers that select the slot."""
 
@@ -309,6 +346,10 @@ class Compute(Protocol):
         """Both slots, read directly."""
         ...
 
+    def sizes(self, service: Service) -> Mapping[Slot, Size]:
+        """Both slots, read directly: in fewer calls than `describe`, which also says how they are configured."""
+        ...
+
     def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
         """The instances of all named services in as few calls as the platform allows; unknown services are absent."""
         ...
@@ -348,7 +389,7 @@ class Traffic(Protocol):
         """Weights and hold mark, read directly; raises Transient when they cannot be read."""
         ...
 
-    def observe(self, services: Sequence[Service]) -> Mapping[str, Reading]:
+    def observe(self, services: Sequence[Service], parts: Parts = EVERYTHING) -> Mapping[str, Reading]:
         """Route, target health and counters of all named services in as few calls as possible."""
         ...
 
@@ -381,6 +422,16 @@ class Traffic(Protocol):
 
     def card_target(self, service: Service) -> Mapping[str, Any]:
         """Plain data from which `providers/<name>/rollback.py` alone can put traffic back."""
+        ...
+
+
+@runtime_checkable
+class KeepsCards(Protocol):
+    """What a `Traffic` may do besides: keep the way back with the traffic itself, so that it is found from any machine
+    that has credentials and nothing else."""
+
+    def keep_card(self, service: Service, card: Mapping[str, Any], token: str) -> None:
+        """Keep this rollback card, as plain data, instead of an earlier one; at most one call."""
         ...
 
 
@@ -475,6 +526,14 @@ class Insight(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """Calls sent, and calls that the platform answered with "too often", by `api.Operation`, since the process began."""
+
+    calls: Mapping[str, int]
+    throttled: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """The contracts of one platform."""
 
@@ -489,6 +548,14 @@ class Provider:
     """Who the platform says that we are, where that service is (a read); None where it knows no callers."""
     insight: Insight | None = None
     """None where the platform knows nothing beyond the four."""
+    way_back_lacks: Callable[[Service, Slot, str], Sequence[str]] | None = None
+    """What a side needs to serve again with this image, and lacks now, in words (a read): its image, template, targets.
+    None where the platform cannot lose any of it."""
+    usage: Callable[[], Usage] | None = None
+    """How often the platform was called by this process; None where calls cost nothing."""
+    at_one_look: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Inside of this, in this thread, a read may be answered by an equal one that was made inside of it before: for
+    what only looks, never for what writes."""
 
 
 def plain(value: Any) -> Any:

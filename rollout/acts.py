@@ -12,6 +12,7 @@ from providers.base import (
     Denied,
     Environment,
     Invalid,
+    Parts,
     Patch,
     ProviderError,
     Route,
@@ -24,6 +25,7 @@ from providers.base import (
 from rollout.card import Card, CardSuperseded
 from rollout.decide import was_healthy
 from rollout.journal import Entry
+from rollout.kept import keep_with_traffic
 from rollout.means import Act, Intent
 from rollout.run import Run
 
@@ -42,11 +44,13 @@ def capture_original(run: Run) -> Act:
 
     def do(intent: Intent) -> dict[str, Any]:
         environments = run.provider.compute.describe(run.service)
-        reading = run.provider.traffic.observe([run.service])[run.service.name]
+        original = run.plan.original
+        parts = Parts(route=False, targets=(original,), counters=())
+        reading = run.provider.traffic.observe([run.service], parts)[run.service.name]
         return {
             "route": plain(intent.route),
             "environments": {slot: plain(environment) for slot, environment in environments.items()},
-            "healthy": reading.targets[run.plan.original].healthy,
+            "healthy": reading.targets[original].healthy,
         }
 
     return Act("capture", "read", do)
@@ -80,14 +84,22 @@ def write_card(run: Run, step: str = "card", *, valid_for_s: float | None = None
 
     def do(intent: Intent) -> Mapping[str, Any]:
         try:
-            run.means.cards.write(Card.from_json(intent.args))
+            run.means.cards.write(Card.from_json(intent.args), begun_by(run))
         except CardSuperseded as error:
             raise Conflict(str(error)) from error
         except OSError as error:
             raise Transient(f"the rollback card cannot be written: {error}") from error
+        keep_with_traffic(run, Card.from_json(intent.args), latest_card(run), intent.token)
         return dict(intent.args)
 
     return Act(step, "create", do, args)
+
+
+def begun_by(run: Run) -> str:
+    """Who began this rollout, and why, for the people who read its card."""
+    said = run.journal.entries[0].data if run.journal.entries else {}
+    why = ", ".join(str(said[key]) for key in ("reason", "ref") if said.get(key))
+    return f"{said.get('actor', '')}{f' ({why})' if why else ''}"
 
 
 def first_card(run: Run, now: float) -> Card:
@@ -104,6 +116,7 @@ def first_card(run: Run, now: float) -> Card:
         app_version=plan.app_version,
         written_at=now,
         was_healthy=was_healthy(run.journal.value("capture"), plan),
+        wave=plan.wave,
     )
 
 
@@ -132,7 +145,7 @@ def pin(run: Run, step: str, slot: Slot) -> Act:
     """A floor at what is needed now; never a ceiling, and never below what somebody else asked for."""
 
     def args() -> dict[str, Any]:
-        found = run.provider.compute.describe(run.service)[slot].floor
+        found = run.provider.compute.sizes(run.service)[slot].floor
         return {"slot": slot, "floor": max(found, run.need), "found": found}
 
     return _set_floor(run, step, slot, args, lambda route, args: args["found"] >= args["floor"])
@@ -149,7 +162,7 @@ def lowered_floors(run: Run) -> list[Slot]:
     if not run.began_with(3):
         return []
     try:
-        found = run.provider.compute.describe(run.service)
+        found = run.provider.compute.sizes(run.service)
     except ProviderError:
         return []
     return [slot for slot in SLOTS if found[slot].exists and found[slot].floor < run.need]
@@ -167,7 +180,7 @@ def unpin(run: Run, step: str, slot: Slot, floor: int) -> Act:
 
     def args() -> dict[str, Any]:
         ours = [entry.data["args"]["floor"] for entry in _last_pins(run, slot)]
-        found = run.provider.compute.describe(run.service)[slot].floor
+        found = run.provider.compute.sizes(run.service)[slot].floor
         return {"slot": slot, "floor": floor, "found": found, "ours": ours}
 
     return _set_floor(
@@ -223,12 +236,10 @@ def grow(run: Run, step: str, slot: Slot, *, if_possible: bool = False) -> Act:
     """
 
     def args() -> dict[str, Any]:
-        environments = run.provider.compute.describe(run.service)
-        instances = run.provider.compute.observe([run.service])[run.service.name]
-        alive = [each for each in instances if each.slot == slot and each.state != "failed"]
-        asked = environments[slot].capacity
-        capacity = max(run.need, environments[run.plan.original].capacity, asked)
-        return {"slot": slot, "capacity": capacity, "had": min(asked, len(alive))}
+        sizes = run.provider.compute.sizes(run.service)
+        asked = sizes[slot].capacity
+        capacity = max(run.need, sizes[run.plan.original].capacity, asked)
+        return {"slot": slot, "capacity": capacity, "had": min(asked, sizes[slot].alive)}
 
     def do(intent: Intent) -> Mapping[str, Any]:
         try:
@@ -264,10 +275,8 @@ def is_way_back_too_small(run: Run) -> bool:
 
 def _way_back_wanted(run: Run) -> tuple[int, int]:
     """The capacity that the original must have to serve alone, and the hosts of it that live."""
-    environments = run.provider.compute.describe(run.service)
-    instances = run.provider.compute.observe([run.service])[run.service.name]
-    alive = [each for each in instances if each.slot == run.plan.original and each.state != "failed"]
-    return max(run.need, *(environment.capacity for environment in environments.values())), len(alive)
+    sizes = run.provider.compute.sizes(run.service)
+    return max(run.need, *(size.capacity for size in sizes.values())), sizes[run.plan.original].alive
 
 
 def adopted_slots(run: Run) -> tuple[Slot, Slot]:
@@ -324,7 +333,8 @@ def detach(run: Run, step: str, slot: Slot) -> Act:
     """Take the side out of the route, once no clients follow it any more, whatever was recorded before."""
 
     def args() -> dict[str, Any]:
-        share = run.provider.traffic.observe([run.service])[run.service.name].route.share(slot)
+        parts = Parts(targets=(), counters=())
+        share = run.provider.traffic.observe([run.service], parts)[run.service.name].route.share(slot)
         if share:
             raise Transient(f"clients still send {share} % to {slot}")
         return {"slot": slot}
@@ -342,13 +352,13 @@ def give_up(run: Run, step: str, slot: Slot) -> Act:
 
     def do(intent: Intent) -> dict[str, Any]:
         compute, owner = run.provider.compute, intent.args["owner"]
-        environment = compute.describe(run.service)[slot]
-        if environment.exists and environment.owner != owner:
+        present = compute.sizes(run.service)[slot]
+        if present.exists and present.owner != owner:
             compute.park(run.service, slot, intent.token)
             return {"parked": True}
         # An absent side may have left something: its mirroring, or its deletion, may have been cut off in the middle.
         deleted = compute.delete_if_owned(run.service, slot, owner, intent.token)
-        return {"deleted": deleted} if deleted or environment.exists else {"already": True}
+        return {"deleted": deleted} if deleted or present.exists else {"already": True}
 
     return Act(step, "set", do, lambda: {"slot": slot, "owner": owner_tag(run)})
 

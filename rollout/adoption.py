@@ -18,7 +18,7 @@ from rollout.fleet_journal import append_to_fleet
 from rollout.interventions import NotAdoptable
 from rollout.lease import HEARTBEAT_S, this_process
 from rollout.leased import leased
-from rollout.store import Claimed
+from rollout.store import KNOW_SERVICE, Claimed
 from rollout.wiring import Installation
 
 
@@ -94,8 +94,8 @@ def _catch_up(installation: Installation, name: str, card: Card | None, route: R
     """The store's epoch up to what the world has seen, so that this word counts as the latest."""
     seen = max(card.epoch if card else 0, route.mark.epoch if route.mark else 0)
     with installation.store.db.transaction() as db:
-        db.execute("INSERT OR IGNORE INTO services (name) VALUES (?)", (name,))
-        db.execute("UPDATE services SET epoch = max(epoch, ?) WHERE name = ?", (seen, name))
+        db.execute(KNOW_SERVICE, (name,))
+        db.execute("UPDATE services SET epoch = ? WHERE name = ? AND epoch < ?", (seen, name, seen))
 
 
 def _record(
@@ -110,7 +110,7 @@ def _record(
 
 def _close_card(installation: Installation, name: str, card: Card | None) -> None:
     if card is None:
-        installation.cards.path(name).unlink(missing_ok=True)  # there is none, or it cannot be read
+        installation.cards.remove(name)  # there is none, or it cannot be read
     elif not card.closed:
         installation.cards.write(replace(card, closed="adopted"))
 

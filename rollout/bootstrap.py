@@ -90,7 +90,7 @@ def tear_down(installation: Installation, name: str, actor: str) -> None:
     for row in installation.store.rollouts(name, open_only=True):
         close(installation, row, actor, "the service was taken down")
     remove(installation.context, Service(name, dict(settings.options)))
-    installation.cards.path(name).unlink(missing_ok=True)
+    installation.cards.remove(name)
     FleetJournal(installation.store.db).append("taken_down", name, {"by": actor}, installation.clock.now())
 
 

@@ -23,7 +23,8 @@ class Card:
     `target` is what `providers/<provider>/rollback.py` needs; `capacity` the units that the original must have;
     `write_timeout_s` how long a write in flight may still land; `valid_until` (seconds since 1970) is None until
     the rollout is promoted. `was_healthy`: all that the original needs was healthy when the card was written.
-    `epoch` is the service's at the last writing: a store that is behind it was put back from a backup.
+    `epoch` is the service's at the last writing: a store that is behind it was put back from a backup. `wave`: the
+    campaign and wave (`monthly/canary`) that it is patched in, so that a wave is found without the store.
     """
 
     rollout: str
@@ -40,13 +41,15 @@ class Card:
     valid_until: float | None = None
     closed: str = ""
     epoch: int = 0
+    wave: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Card:
-        return cls(**data)
+        """Raises TypeError for what is missing; what a later release added is left out."""
+        return cls(**{name: data[name] for name in cls.__slots__ if name in data})
 
     @property
     def way_back(self) -> dict[str, int]:
@@ -71,8 +74,11 @@ class CardFolder:
     def path(self, service: str) -> Path:
         return self.folder / f"{service}.json"
 
-    def write(self, card: Card) -> None:
-        """Raises CardSuperseded rather than overwrite the card of a rollout that began later."""
+    def write(self, card: Card, begun: str = "") -> None:
+        """The card, and its sheet for people; `begun`: by whom the rollout was, for them to know.
+
+        Raises CardSuperseded rather than overwrite the card of a rollout that began later.
+        """
         make_folder(self.folder)
         path = self.folder / f".{card.service}.lock"
         with path.open("w") as lock:
@@ -86,11 +92,36 @@ class CardFolder:
                 os.fsync(file.fileno())
             share(aside)
             aside.replace(self.path(card.service))
+            self._write_sheet(card, begun)
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def remove(self, service: str) -> None:
+        """The card and its sheet, if they are there."""
+        self.path(service).unlink(missing_ok=True)
+        self.sheet(service).unlink(missing_ok=True)
+
+    def sheet(self, service: str) -> Path:
+        """The card in plain words, for a person who has nothing else."""
+        return self.folder / f"{service}.txt"
+
+    def _write_sheet(self, card: Card, begun: str) -> None:
+        """After the card, which is what counts: a sheet that cannot be written stops nothing."""
+        from rollout.sheet import sheet_of  # only for whoever writes
+
+        path = self.sheet(card.service)
+        aside = self.folder / f".{card.service}.txt.{os.getpid()}"
+        try:
+            aside.touch(mode=0o600)
+            aside.write_text(sheet_of(card, begun), encoding="utf-8")
+            share(aside)
+            aside.replace(path)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # an earlier one would mislead
 
     def _raise_if_superseded(self, card: Card) -> None:
         try:

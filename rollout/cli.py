@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout import exits
-from rollout.commands import bake, begin, care, guard, keep, look, run, server, tell
+from rollout.commands import bake, begin, care, guard, keep, look, run, server, tell, wave, when, worker
 from rollout.commands.options import Config, Stranded, Usage
 from rollout.render import Screen
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (begin, run, guard, look, tell, server, care, keep, bake):
+for part in (begin, run, wave, guard, look, tell, server, worker, care, keep, bake, when):
     app.add_typer(part.commands)
 
 
@@ -90,12 +90,15 @@ def _in_full(error: Exception) -> dict[str, Any]:
 def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
     from providers.base import ProviderError
     from rollout.bootstrap import DidNotComeUp
+    from rollout.campaign.register import Running
     from rollout.care.backup import BadBackup, StillDriven
     from rollout.commands.bake import NotBaked
     from rollout.control import NothingToDo, StoreBehind
     from rollout.decide import CannotTurnBack
     from rollout.engine.job import UnknownStory
+    from rollout.exposed import BadAddress
     from rollout.follow import LeftAtOnce
+    from rollout.freeze import Frozen
     from rollout.holds import Busy, Taken
     from rollout.interventions import NotAdoptable
     from rollout.plan import StalePlan
@@ -111,9 +114,12 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
         (_refused(), exits.USAGE, nothing),
         (getattr(settings, "SettingsErrors", ()), exits.USAGE, nothing),
         (NothingToDo, exits.DONE, nothing),
+        (BadAddress, exits.USAGE, nothing),
         (Claimed, exits.LOCKED, _claimed_advice),
         ((Held, Taken), exits.LOCKED, _held_advice),
+        (Frozen, exits.LOCKED, _frozen_advice),
         (Busy, exits.LOCKED, _busy_advice),
+        (Running, exits.LOCKED, lambda error: f". Look: rollout wave status {error.run.campaign}"),
         (StillDriven, exits.LOCKED, nothing),
         (BadBackup, exits.PERSON_NEEDED, nothing),
         (AlreadyServed, exits.LOCKED, lambda error: f", since {_when(error.server.since)}; one is enough"),
@@ -132,8 +138,14 @@ def _known_errors() -> list[tuple[Any, int, Callable[[Any], str]]]:
 
 def _refused() -> tuple[type[Exception], ...]:
     """What the command line, the fleet file or the state of things does not allow; nothing was changed."""
+    from rollout.calendar.zones import UnknownZone
+    from rollout.campaign.beginning import UnknownCampaign
+    from rollout.campaign.pins import CannotPin
+    from rollout.campaign.register import NotNow, UnknownRun
     from rollout.control import RefMissing, UnknownRollout
+    from rollout.freeze import BadScope
     from rollout.interventions import NotApprovable, NotPossible
+    from rollout.opening import OutsideWindow
     from rollout.plan import UnsafePlan
     from rollout.starter import CannotBegin
     from rollout.state_dir import StateUnreadable
@@ -141,8 +153,10 @@ def _refused() -> tuple[type[Exception], ...]:
     from rollout.times import BadTime
     from rollout.wiring import UnknownService
 
-    words = (Usage, CannotBegin, RefMissing, BadTime, UnknownService, UnknownRollout)
-    return (*words, CannotWrite, NotApprovable, NotPossible, StateUnreadable, UnsafePlan)
+    campaigns = (CannotPin, NotNow, UnknownCampaign, UnknownRun)
+    words = (*campaigns, Usage, CannotBegin, RefMissing, BadTime, UnknownService, UnknownRollout)
+    untimely = (BadScope, OutsideWindow, UnknownZone)
+    return (*words, *untimely, CannotWrite, NotApprovable, NotPossible, StateUnreadable, UnsafePlan)
 
 
 def _busy_advice(error: Any) -> str:
@@ -156,6 +170,12 @@ def _held_advice(error: Any) -> str:
     hold = error.hold
     until = f"until {_when(hold.until)}" if hold.until else "until it is released"
     return f" (since {_when(hold.at)}, {until}). End it with: rollout hold {hold.service} --release"
+
+
+def _frozen_advice(error: Any) -> str:
+    freeze = error.freeze
+    until = f"until {_when(freeze.until)}" if freeze.until else "until it is lifted"
+    return f" (since {_when(freeze.at)}, {until}). Ways back are open. Lift it with: rollout freeze off {freeze.scope}"
 
 
 def _when(at: float) -> str:

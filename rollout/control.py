@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from providers.base import Provider, ProviderError, Service
 from rollout.actor import as_identity
@@ -16,7 +16,9 @@ from rollout.care.restored import is_rollback_only, looks_restored
 from rollout.coexist import raise_if_cannot, raise_if_forbidden
 from rollout.decide import Kind, Readiness, decide_roll_back
 from rollout.foreseen import foreseen
+from rollout.freeze import Frozen
 from rollout.gate import GateRule
+from rollout.going_back import as_way_back
 from rollout.journal import Journal
 from rollout.phases import can_turn_back
 from rollout.plan import (
@@ -34,6 +36,11 @@ from rollout.plan import (
 from rollout.rows import Row
 from rollout.store import Claimed, HeadMoved, Held
 from rollout.wiring import Installation
+
+if TYPE_CHECKING:
+    from rollout.database import Transaction
+    from rollout.fleetfile.timing import Timing
+    from rollout.settings import ServiceSettings
 
 
 class NothingToDo(Exception):
@@ -59,6 +66,13 @@ def make_plan(installation: Installation, name: str, image: str | None = None) -
     if reference is None:
         raise UnsafePlan(f"{name}: no image was named; say --image REF, or set services.{name}.patch.image")
     provider = installation.provider(settings.provider)
+    with provider.at_one_look():
+        return _look_and_plan(installation, name, provider, settings, reference)
+
+
+def _look_and_plan(
+    installation: Installation, name: str, provider: Provider, settings: ServiceSettings, reference: str
+) -> Plan:
     service = Service(name, dict(settings.options))
     raise_if_forbidden(provider, service, settings, reference)
     raise_if_cannot(provider, service, settings)
@@ -106,6 +120,20 @@ def _gate(rule: GateRule, checks: Any) -> Gate:
     return Gate(rule, tuple(CheckSpec(check.name, check.label or check.name, dict(check.options)) for check in checks))
 
 
+class Order(Protocol):
+    """What begins rollouts for people, such as a campaign."""
+
+    @property
+    def wave(self) -> str:
+        """What the plan says that it belongs to."""
+
+    def judge(self, plan: Plan) -> None:
+        """What it raises keeps the rollout from being opened."""
+
+    def write(self, db: Transaction, rollout: str) -> None:
+        """The same, in the transaction that opens it; it may put on record that it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
     """`again` True: the same key had opened this rollout before."""
@@ -124,10 +152,17 @@ def start(
     actor: str,
     reason: str,
     ref: str = "",
+    outside_window: bool = False,
+    also: Timing | None = None,
+    order: Order | None = None,
+    cold: bool = False,
 ) -> Started:
-    """Claim the service for a plan. Claimed, Held, UnsafePlan, StalePlan and NothingToDo leave everything as it was."""
+    """Claim the service for a plan. Claimed, Held, Frozen, OutsideWindow, UnsafePlan, StalePlan and NothingToDo leave
+    everything as it was. `also`: what a campaign demands of the time, besides the service. `order`: for whom it is.
+    `cold`: it is a way back (rollout/going_back.py), which no freeze, window, denial or missing reference stops."""
     store = installation.store
-    raise_if_ref_is_missing(installation, "start", ref)
+    if not cold:
+        raise_if_ref_is_missing(installation, "start", ref)
     if key is not None:
         known = [row for row in store.rollouts(name) if row.key == key]
         if known:
@@ -135,10 +170,14 @@ def start(
     open_already = store.rollouts(name, open_only=True)
     if open_already:
         raise Claimed(open_already[0])
-    plan = plan_to_start(installation, name, image, saved)
+    plan = plan_to_start(installation, name, image, saved, outside_window=outside_window, also=also, cold=cold)
     actor = _as_the_platform_knows(installation.provider(plan.provider), plan.service, actor)
+    rollout = new_id(name, installation.clock.now())
+    if order:
+        order.judge(plan)
+        plan = replace(plan, wave=order.wave)
     row = store.open_rollout(
-        new_id(name, installation.clock.now()),
+        rollout,
         name,
         plan.to_json(),
         plan.hash,
@@ -147,16 +186,30 @@ def start(
         reason=reason,
         ref=ref,
         key=key,
+        also=(lambda db: order.write(db, rollout)) if order else None,
     )
     return Started(row, False)
 
 
-def plan_to_start(installation: Installation, name: str, image: str | None, saved: Plan | None) -> Plan:
+def plan_to_start(
+    installation: Installation,
+    name: str,
+    image: str | None,
+    saved: Plan | None,
+    *,
+    outside_window: bool = False,
+    also: Timing | None = None,
+    cold: bool = False,
+) -> Plan:
     """The plan that a start would carry out, if nothing is in its way now; reads only. Raises as `start` does."""
+    from rollout.opening import freeze_on, window_to_begin  # calendars: only for what begins
+
     store = installation.store
     behind = is_rollback_only(store.db) or looks_restored(installation, name)
     if behind:
         raise StoreBehind(behind)
+    if not cold and (freeze := freeze_on(installation, name)):
+        raise Frozen(name, freeze)
     if hold := store.hold(name, installation.clock.now()):
         raise Held(hold)
     plan = make_plan(installation, name, saved.patch.reference if saved else image)
@@ -164,10 +217,13 @@ def plan_to_start(installation: Installation, name: str, image: str | None, save
         raise_if_stale(saved, plan)
         raise_if_blocked(plan)
         plan = saved
-    raise_if_unsafe(plan, denials(installation, name))
+    plan = as_way_back(plan) if cold else plan
+    raise_if_unsafe(plan, {} if cold else denials(installation, name))
     if changes_nothing(plan):
         raise NothingToDo(f"{name} runs {plan.patch.reference} already on {plan.original}")
-    return plan
+    if cold:
+        return plan
+    return replace(plan, window=window_to_begin(installation, plan, outside=outside_window, also=also))
 
 
 def _as_the_platform_knows(provider: Provider, service: Service, actor: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
-_TAKES_VALUE = ("--config",)
+_TAKES_VALUE = ("--config", "--server")
 
 
 def main() -> None:
@@ -15,12 +16,21 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit code of one command line."""
     if command_of(arguments) == "rollback" and "--help" not in arguments:
-        from rollout.emergency import main as emergency
+        gc.disable()  # a process of a moment, of which looking for garbage would be a twentieth
+        from rollout import emergency
 
-        code, unfinished = emergency(arguments)
+        code, unfinished = emergency.main(arguments)
         if not unfinished:
             return code
-        arguments = unfinished  # traffic is back; the rest of the story is told by the ordinary path
+        try:
+            return _ordinary(unfinished)  # the rest of the story is told by the ordinary path
+        except ImportError as error:
+            return emergency.left_over(code, unfinished, error)
+    return _ordinary(arguments)
+
+
+def _ordinary(arguments: list[str]) -> int:
+    gc.enable()
     os.environ.setdefault("TYPER_USE_RICH", "0")  # rich help costs as much again as all of the start-up
     from rollout.cli import main as ordinary
 

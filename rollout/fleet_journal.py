@@ -6,12 +6,12 @@ One chain for the whole store, made like a rollout's (rollout/journal.py). Stand
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from rollout.database import Database
+from rollout.database import Database, Transaction
 from rollout.journal import GENESIS, Entry, canonical, next_entry
+from rollout.news import add_fleet_news
 
 FLEET = "fleet"
 """What stands for the rollout in the entries of this chain; `step` is the service, or empty for all."""
@@ -37,7 +37,7 @@ class FleetJournal:
         return (found[0][0], found[0][1]) if found else (0, GENESIS)
 
 
-def append_to_fleet(db: sqlite3.Connection, kind: str, subject: str, data: Mapping[str, Any], at: float) -> Entry:
+def append_to_fleet(db: Transaction, kind: str, subject: str, data: Mapping[str, Any], at: float) -> Entry:
     """The same inside a transaction that changes what the entry tells of."""
     last = db.execute("SELECT seq, hash FROM fleet_journal ORDER BY seq DESC LIMIT 1").fetchone()
     seq, prev = last or (0, GENESIS)
@@ -45,6 +45,7 @@ def append_to_fleet(db: sqlite3.Connection, kind: str, subject: str, data: Mappi
     entry = next_entry(FLEET, seq + 1, prev, at=at, epoch=0, kind=kind, step=subject, data=data)
     values = (entry.seq, at, kind, subject, canonical(data), prev, entry.hash)
     db.execute("INSERT INTO fleet_journal VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    add_fleet_news(db, entry)
     return entry
 
 

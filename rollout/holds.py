@@ -6,10 +6,9 @@ both are decided in one transaction. A hold stops forward steps only, never a wa
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
-from rollout.database import Database
+from rollout.database import Database, Transaction
 from rollout.fleet_journal import append_to_fleet
 from rollout.rows import Hold
 
@@ -45,7 +44,12 @@ class Holds:
             if present and present.actor != hold.actor:
                 raise Taken(present)
             values = (hold.service, hold.actor, hold.reason, hold.ref, hold.at, hold.until)
-            db.execute("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?, ?, ?)", values)
+            db.execute(
+                "INSERT INTO holds (service, actor, reason, ref, at, until) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (service) DO UPDATE SET actor = excluded.actor, reason = excluded.reason,"
+                " ref = excluded.ref, at = excluded.at, until = excluded.until",
+                values,
+            )
             said = {"actor": hold.actor, "reason": hold.reason, "ref": hold.ref, "until": hold.until}
             append_to_fleet(db, "held", hold.service, said, hold.at)
 
@@ -85,7 +89,7 @@ class Taken(Exception):
         self.hold = hold
 
 
-def hold_on(db: sqlite3.Connection, service: str, now: float) -> Hold | None:
+def hold_on(db: Transaction, service: str, now: float) -> Hold | None:
     """The same as `of`, inside a transaction."""
     return _in_force(db.execute("SELECT * FROM holds WHERE service = ?", (service,)).fetchall(), now)
 

@@ -34,8 +34,9 @@ class NotAdoptable(Exception):
     """What serves now cannot be taken as it is; nothing was changed."""
 
 
-def pause(installation: Installation, row: Row, actor: str, reason: str) -> None:
-    """No further forward step until somebody resumes it; gates, watches and ways back go on."""
+def pause(installation: Installation, row: Row, actor: str, reason: str, run: str = "") -> None:
+    """No further forward step until somebody resumes it; gates, watches and ways back go on. `run`: of a campaign,
+    with which it goes on."""
 
     def judge(now: Row, journal: Journal) -> str | None:
         _raise_if_closed(now)
@@ -45,7 +46,7 @@ def pause(installation: Installation, row: Row, actor: str, reason: str) -> None
             raise NotPossible(f"{now.id} was paused already by {journal.paused.data['by']}")
         return None
 
-    _say(installation, row, "paused", {"by": actor, "reason": reason}, judge)
+    _say(installation, row, "paused", {"by": actor, "reason": reason, **({"run": run} if run else {})}, judge)
 
 
 def resume(installation: Installation, row: Row, actor: str) -> bool:

@@ -19,12 +19,18 @@ HEARTBEAT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process on a host. `started` is the kernel's start time of the pid, empty where the kernel hides it."""
+    """A process on a host. `started` is the kernel's start time of the pid, empty where the kernel hides it.
+
+    Machines that share a store may share a name, and containers a kernel: `machine` is the host's own id, empty where
+    it has none, and `space` the kernel's name for the pids that are seen there (empty: an earlier release wrote it).
+    """
 
     host: str
     boot: str
     pid: int
     started: str
+    machine: str = ""
+    space: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -34,20 +40,29 @@ class Holder:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Holder:
-        return cls(data["host"], data["boot"], data["pid"], data["started"])
+        more = (data.get("machine", ""), data.get("space", ""))
+        return cls(data["host"], data["boot"], data["pid"], data["started"], *more)
 
 
 def this_process() -> Holder:
     pid = os.getpid()
-    return Holder(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "")
+    return Holder(socket.gethostname(), _boot_id(), pid, _start_time(pid) or "", _machine_id(), _pid_space())
+
+
+def is_seen_here(holder: Holder) -> bool:
+    """Whether its pid means the same process here as it does to itself."""
+    same_kernel = bool(holder.boot) and (holder.host, holder.boot) == (socket.gethostname(), _boot_id())
+    return same_kernel and holder.space in ("", _pid_space())
 
 
 def is_provably_dead(holder: Holder) -> bool:
     """True only when this host can tell; a holder elsewhere, or one that cannot be judged, is not."""
     if not holder.boot or holder.host != socket.gethostname():
         return False
-    if holder.boot != _boot_id():
-        return True  # the host was started again since
+    if holder.boot != _boot_id():  # the host was started again since, unless it is another one of that name
+        return not holder.space or bool(holder.machine and holder.machine == _machine_id())
+    if not is_seen_here(holder):
+        return False
     started = _start_time(holder.pid)
     return started is None or ("" not in (started, holder.started) and started != holder.started)
 
@@ -55,6 +70,20 @@ def is_provably_dead(holder: Holder) -> bool:
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _pid_space() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
 

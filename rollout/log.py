@@ -28,12 +28,14 @@ def job_log(folder: Path, clock: Clock, service: str) -> Callable[[Job], None]:
     return lambda job: note(service, job)
 
 
-def fleet_log(folder: Path, clock: Clock) -> Callable[[str, Job], None]:
-    """The same for the jobs of all services; takes the service with each."""
+def fleet_log(folder: Path, clock: Clock, worker: str = "") -> Callable[[str, Job], None]:
+    """The same for the jobs of all services; takes the service with each. `worker`: one of several."""
     log = open_log(folder, clock)
+    log = log.bind(worker=worker) if worker else log
 
     def note(service: str, job: Job) -> None:
         told = log.bind(service=service, rollout=job.rollout, epoch=job.epoch, seconds=round(job.seconds, 3))
+        told = told.bind(step=job.step) if job.step else told
         error = job.error or (job.advanced.error if job.advanced else None)
         if error is not None:
             told.error("job_failed", kind=type(error).__name__, exc_info=error)

@@ -6,9 +6,9 @@ delivers it.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Literal, get_args
 
+from rollout.database import Transaction
 from rollout.journal import Entry, canonical
 
 NewsKind = Literal[
@@ -19,10 +19,15 @@ NewsKind = Literal[
     "failing_while_warm",
     "way_back_weak",
     "store_trouble",
+    "drill_failed",
 ]
 NEWS_KINDS: tuple[NewsKind, ...] = get_args(NewsKind)
 
-_WARNINGS: dict[object, NewsKind] = {"way_back_ending": "way_back_ending", "way_back": "way_back_weak"}
+_WARNINGS: dict[object, NewsKind] = {
+    "way_back_ending": "way_back_ending",
+    "way_back": "way_back_weak",
+    "kept": "way_back_weak",
+}
 
 
 def news_of(entry: Entry) -> NewsKind | None:
@@ -38,12 +43,28 @@ def news_of(entry: Entry) -> NewsKind | None:
     return None
 
 
-def add_news(db: sqlite3.Connection, entry: Entry) -> None:
+def fleet_news_of(entry: Entry) -> NewsKind | None:
+    """The same of an entry of the fleet's journal, which is of no one rollout."""
+    return "drill_failed" if entry.kind == "drilled" and not entry.data.get("ok") else None
+
+
+def add_news(db: Transaction, entry: Entry) -> None:
     """Inside the transaction that appends the entry."""
     kind = news_of(entry)
     if kind is None:
         return
     (service,) = db.execute("SELECT service FROM rollouts WHERE id = ?", (entry.rollout,)).fetchone()
+    _insert(db, entry, kind, service)
+
+
+def add_fleet_news(db: Transaction, entry: Entry) -> None:
+    """The same for an entry of the fleet's journal, whose step is the service."""
+    kind = fleet_news_of(entry)
+    if kind is not None:
+        _insert(db, entry, kind, entry.step)
+
+
+def _insert(db: Transaction, entry: Entry, kind: NewsKind, service: str) -> None:
     db.execute(
         "INSERT INTO news (at, kind, service, rollout, seq, data) VALUES (?, ?, ?, ?, ?, ?)",
         (entry.at, kind, service, entry.rollout, entry.seq, canonical(entry.data)),

@@ -5,11 +5,21 @@ A fact is plain data, so it can be stored, shown and evaluated by whoever looks;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
-from providers.base import Instance, Provider, ProviderError, Reading, Service, Slot, Weights, plain
+from providers.base import Instance, Parts, Provider, ProviderError, Reading, Service, Slot, Weights, plain
+from rollout.rows import Wait
+
+SHORTEST_S, LONGEST_S = 0.25, 10.0
+"""Between two looks at a fact."""
+OBSERVED_S = 600.0
+"""The same, where an observer looks meanwhile."""
+AHEAD_S = 1.0
+"""A reading for many is made so long before a gate is to be looked at, at most; there is one as often."""
+HELD_S = 5.0
+"""A look at a gate waits so long at most for the reading that many share."""
 
 State = Literal["met", "not_yet", "failed", "unknown"]
 
@@ -32,6 +42,10 @@ class Fact:
     count: int = 0
     image: str = ""
     weights: Weights = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Fact:
+        return cls(**data)
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = plain(self)
@@ -58,34 +72,75 @@ class Answer:
     own_fault: bool = False
 
 
-class Sights:
-    """What is seen in one tick: each kind of read is made once for all `services`, and only when it is needed."""
+Asked = tuple[Service, Fact]
+K = TypeVar("K", bound=Hashable)
 
-    def __init__(self, provider: Provider, services: Sequence[Service]) -> None:
-        self._provider, self._services = provider, services
-        self._instances: Mapping[str, Sequence[Instance]] | None = None
-        self._traffic: Mapping[str, Reading] | None = None
 
-    def instances(self, service: str, slot: Slot) -> Sequence[Instance]:
-        if self._instances is None:
-            self._instances = self._provider.compute.observe(self._services)
-        return [instance for instance in self._instances[service] if instance.slot == slot]
+class Shared(Protocol):
+    """What somebody else has read of many services at a time, and when: only what was begun to be read after `after`
+    (seconds since 1970) counts, and nothing that is old. None: look for yourself."""
 
-    def traffic(self, service: str) -> Reading:
-        if self._traffic is None:
-            self._traffic = self._provider.traffic.observe(self._services)
-        return self._traffic[service]
+    def answer(self, service: str, fact: Fact, after: float) -> Answer | None: ...
 
-    def answer(self, service: str, fact: Fact) -> Answer:
-        """Whether the fact holds; reads that fail are unknown, never met."""
+    def reading(self, service: str, after: float) -> Reading | None: ...
+
+
+def answer_to(
+    provider: Provider, service: Service, fact: Fact, shared: Shared | None = None, after: float = 0.0
+) -> Answer:
+    """Whether the fact holds now. What was read for many at a time counts only where it lets the story go on; all else
+    is read directly."""
+    known = shared.answer(service.name, fact, after) if shared else None
+    return known if known and known.state == "met" else answers(provider, {0: (service, fact)})[0]
+
+
+def next_look(wait: Wait, now: float, *, observed: bool) -> float:
+    """When a fact is to be looked at again: ever more rarely, but never more so than every 10 s. One that is observed
+    for all rollouts at once wakes its own, which is due at its deadline."""
+    if observed:
+        return min(now + OBSERVED_S, wait.deadline_at if wait.deadline_at is not None else now + OBSERVED_S)
+    waited_s = abs(now - wait.started_at)  # the clock may have been set back
+    return now + min(LONGEST_S, max(SHORTEST_S, waited_s / 3))
+
+
+def answers(provider: Provider, asked: Mapping[K, Asked]) -> dict[K, Answer]:
+    """Whether the facts hold: each kind of read is made once, for all services that need it, and with no part that
+    nobody needs. What cannot be read is unknown, never met."""
+    found: dict[K, Answer] = {}
+    for needed, keys in _by_need(asked).items():
+        services = list({asked[key][0].name: asked[key][0] for key in keys}.values())
         try:
-            return _ANSWERS[fact.kind](self, service, fact)
+            seen = _read(provider, needed, services)
         except (ProviderError, KeyError) as error:
-            return Answer("unknown", f"{type(error).__name__}: {error}")
+            found |= dict.fromkeys(keys, _unread(error))
+            continue
+        for key in keys:
+            service, fact = asked[key]
+            try:
+                found[key] = _ANSWERS[fact.kind].judge(seen[service.name], fact)
+            except (ProviderError, KeyError) as error:
+                found[key] = _unread(error)
+    return found
 
 
-def _running(sights: Sights, service: str, fact: Fact) -> Answer:
-    instances = sights.instances(service, fact.slot)
+def _by_need(asked: Mapping[K, Asked]) -> dict[Parts | None, list[K]]:
+    """What is to be read, and for whom; None stands for the hosts."""
+    needed: dict[Parts | None, list[K]] = {}
+    for key, (_, fact) in asked.items():
+        needed.setdefault(_ANSWERS[fact.kind].parts(fact.slot), []).append(key)
+    return needed
+
+
+def _read(provider: Provider, parts: Parts | None, services: Sequence[Service]) -> Mapping[str, Any]:
+    return provider.compute.observe(services) if parts is None else provider.traffic.observe(services, parts)
+
+
+def _unread(error: Exception) -> Answer:
+    return Answer("unknown", f"{type(error).__name__}: {error}")
+
+
+def _running(hosts: Sequence[Instance], fact: Fact) -> Answer:
+    instances = [each for each in hosts if each.slot == fact.slot]
     running = [each for each in instances if each.state == "running"]
     strangers = [each.id for each in running if each.image != fact.image]
     failed = [each for each in instances if each.state == "failed"]
@@ -98,8 +153,13 @@ def _running(sights: Sights, service: str, fact: Fact) -> Answer:
     return Answer("met" if len(running) >= fact.count else "not_yet", seen)
 
 
-def _healthy(sights: Sights, service: str, fact: Fact) -> Answer:
-    targets = sights.traffic(service).targets[fact.slot]
+def _gone(hosts: Sequence[Instance], fact: Fact) -> Answer:
+    left = [each for each in hosts if each.slot == fact.slot and each.state != "failed"]
+    return Answer("not_yet" if left else "met", f"{len(left)} left")
+
+
+def _healthy(reading: Reading, fact: Fact) -> Answer:
+    targets = reading.targets[fact.slot]
     seen = f"{targets.healthy} of {fact.count} healthy"
     if targets.unhealthy:
         seen += f", {targets.unhealthy} unhealthy ({'; '.join(targets.reasons[:3])})"
@@ -107,40 +167,59 @@ def _healthy(sights: Sights, service: str, fact: Fact) -> Answer:
     return Answer("met" if whole else "not_yet", seen)
 
 
-def _serving(sights: Sights, service: str, fact: Fact) -> Answer:
-    healthy = sights.traffic(service).targets[fact.slot].healthy
+def _serving(reading: Reading, fact: Fact) -> Answer:
+    healthy = reading.targets[fact.slot].healthy
     return Answer("met" if healthy >= fact.count else "not_yet", f"{healthy} of {fact.count} healthy")
 
 
-def _routed(sights: Sights, service: str, fact: Fact) -> Answer:
-    weights = dict(sights.traffic(service).route.weights)
+def _routed(reading: Reading, fact: Fact) -> Answer:
+    weights = dict(reading.route.weights)
     return Answer("met" if weights == dict(fact.weights) else "not_yet", f"observed {weights}")
 
 
-def _drained(sights: Sights, service: str, fact: Fact) -> Answer:
-    counted = sights.traffic(service).counters.get(fact.slot)
+def _drained(reading: Reading, fact: Fact) -> Answer:
+    counted = reading.counters.get(fact.slot)
     if counted is None:
         return Answer("unknown", f"nobody tells what is in flight on {fact.slot}")
     left = counted.in_flight
     return Answer("not_yet" if left else "met", f"{left} in flight")
 
 
-def _left(sights: Sights, service: str, fact: Fact) -> Answer:
-    draining = sights.traffic(service).targets[fact.slot].draining
+def _left(reading: Reading, fact: Fact) -> Answer:
+    draining = reading.targets[fact.slot].draining
     return Answer("not_yet" if draining else "met", f"{draining} targets end what they began")
 
 
-def _gone(sights: Sights, service: str, fact: Fact) -> Answer:
-    left = [each for each in sights.instances(service, fact.slot) if each.state != "failed"]
-    return Answer("not_yet" if left else "met", f"{len(left)} left")
+def _hosts_only(slot: Slot) -> None:
+    return None
 
 
-_ANSWERS: Mapping[str, Callable[[Sights, str, Fact], Answer]] = {
-    "running": _running,
-    "healthy": _healthy,
-    "serving": _serving,
-    "routed": _routed,
-    "drained": _drained,
-    "left": _left,
-    "gone": _gone,
+def _route_only(slot: Slot) -> Parts:
+    return Parts(targets=(), counters=())
+
+
+def _targets_only(slot: Slot) -> Parts:
+    return Parts(route=False, targets=(slot,), counters=())
+
+
+def _counters_only(slot: Slot) -> Parts:
+    return Parts(route=False, targets=(), counters=(slot,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is to be read for a fact about a slot (None: the hosts), and what that says of the fact."""
+
+    parts: Callable[[Slot], Parts | None]
+    judge: Callable[[Any, Fact], Answer]
+
+
+_ANSWERS: Mapping[str, _Kind] = {
+    "running": _Kind(_hosts_only, _running),
+    "gone": _Kind(_hosts_only, _gone),
+    "healthy": _Kind(_targets_only, _healthy),
+    "serving": _Kind(_targets_only, _serving),
+    "left": _Kind(_targets_only, _left),
+    "routed": _Kind(_route_only, _routed),
+    "drained": _Kind(_counters_only, _drained),
 }

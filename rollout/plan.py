@@ -54,6 +54,20 @@ class Gate:
         return cls(GateRule(**data["rule"]), tuple(CheckSpec.from_json(check) for check in data["checks"]))
 
 
+@dataclass(frozen=True, slots=True)
+class PlanWindow:
+    """When a rollout may move traffic, as it was found when it began; seconds since 1970, None: no such limit.
+
+    `at_end` says what becomes of it when it is not promoted by then: "turn_back" or "finish". `outside`: a person had
+    it begun outside its window, so that nothing ends it.
+    """
+
+    opens_at: float | None
+    closes_at: float | None
+    at_end: str = "turn_back"
+    outside: bool = False
+
+
 GATES = ("preflight", "replacement", "live", "bake")
 DEADLINES: Mapping[str, float] = {
     "preflight": 120.0,
@@ -98,6 +112,9 @@ class Plan:
     rollback_while_warm: bool = False
     story: int = STORY
     concerns: tuple[Concern, ...] = ()
+    window: PlanWindow | None = None  # known only when it begins
+    wave: str = ""  # run and wave of the campaign that it belongs to
+    cold: bool = False  # it goes back to an earlier image: see rollout/going_back.py
 
     @property
     def replacement(self) -> Slot:
@@ -109,6 +126,12 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = plain(self)
+        if self.window is None:
+            del data["window"]  # so that a plan without one has the hash that it always had
+        if not self.wave:
+            del data["wave"]
+        if not self.cold:
+            del data["cold"]
         return data
 
     @classmethod
@@ -124,6 +147,7 @@ class Plan:
                 "gates": {name: Gate.from_json(gate) for name, gate in data["gates"].items()},
                 "deadlines": dict(data["deadlines"]),
                 "concerns": tuple(Concern(**found) for found in data.get("concerns", ())),
+                "window": PlanWindow(**data["window"]) if data.get("window") else None,
             }
         )
 
@@ -132,6 +156,32 @@ def capacity_needed(plan: Plan, journal: Journal) -> int:
     """What both sides must have: the plan's capacity, or what the original was since seen to have grown to."""
     grown = [journal.value(step) for step in journal.recorded_steps() if step == "launch" or step.startswith("grow:")]
     return max([plan.capacity, *(int(value["capacity"]) for value in grown if value)])
+
+
+LAUNCH_S = 60.0
+"""How long a mirror takes to stand and be healthy where nobody has measured it."""
+
+
+def seconds_needed(plan: Plan, launch_s: float = LAUNCH_S) -> float:
+    """The least time from the start until the replacement is promoted, if nothing has to be waited for twice.
+
+    `launch_s` is how long its mirror takes until it is healthy. A person's approval is not foreseen.
+    """
+    asked = [plan.gates["preflight"], plan.gates["replacement"], *[plan.gates["live"]] * len(plan.steps)]
+    gates_s = sum(_least_s(gate.rule) for gate in [*asked, plan.gates["bake"]])
+    return launch_s + plan.settle_s + gates_s
+
+
+def seconds_to_undo(plan: Plan, write_timeout_s: float) -> float:
+    """The most time from the decision to turn back until all traffic is seen back, where the platform answers.
+
+    `write_timeout_s` is the provider's: a write of ours may be in flight, and then the one that puts traffic back.
+    """
+    return 2 * write_timeout_s + plan.deadlines["observed"]
+
+
+def _least_s(rule: GateRule) -> float:
+    return max(rule.soak_s, (rule.passes - 1) * rule.interval_s)
 
 
 def choose_original(service: str, environments: Mapping[Slot, Environment], route: Route) -> Environment:
@@ -211,10 +261,12 @@ def changes_nothing(plan: Plan) -> bool:
 def raise_if_stale(plan: Plan, now: Plan) -> None:
     """A saved plan against one made a moment ago: the same in all that would be done, or StalePlan (`differences`).
 
-    Not compared are its time and the concerns: a notice that came or went changes nothing of it, and what blocks now
-    is refused by `raise_if_blocked`.
+    Not compared are its time, window and wave, and the concerns: a notice that came or went changes nothing of it,
+    and what blocks now is refused by `raise_if_blocked`.
     """
-    saved, fresh = (replace(each, made_at=0.0, concerns=()).to_json() for each in (plan, now))
+    saved, fresh = (
+        replace(each, made_at=0.0, concerns=(), window=None, wave="", cold=False).to_json() for each in (plan, now)
+    )
     differences = [
         f"{key} was {_short(saved[key])}, is {_short(fresh[key])}"
         for key in saved

@@ -1,4 +1,5 @@
-"""Which `rollout serve` lives: a courtesy to people and to other drivers, never a fence (leases and epochs are that).
+"""Which `rollout serve` and which `rollout worker` live: a courtesy to people and to other drivers, never a fence
+(leases and epochs are that).
 
 Standard library only.
 """
@@ -13,6 +14,14 @@ from rollout.journal import canonical
 from rollout.lease import LEASE_S, Holder, is_provably_dead
 
 _NAME = "serve"
+_WORKER = "worker "
+_OBSERVER = "observer"
+_NOTE = (
+    "INSERT INTO servers (name, holder, since, seen_at) VALUES (?, ?, ?, ?) ON CONFLICT (name)"
+    " DO UPDATE SET holder = excluded.holder, since = excluded.since, seen_at = excluded.seen_at"
+)
+FORGOTTEN_S = 60.0
+"""A worker that was seen longer ago, and did not take its leave, is on the list no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,26 @@ class AlreadyServed(Exception):
 
 def present_server(db: Database, now: float) -> Server | None:
     """The one that was there within a lease's time (the clock may have jumped either way) and is not provably dead."""
-    found = db.all("SELECT holder, since, seen_at FROM servers WHERE name = ?", _NAME)
+    return _present(db.all("SELECT holder, since, seen_at FROM servers WHERE name = ?", _NAME), now)
+
+
+def present_workers(db: Database, now: float) -> list[Server]:
+    """Those that work beside each other on one store, the longest there first; on SQLite there are none."""
+    query = "SELECT holder, since, seen_at FROM servers WHERE name LIKE ? ORDER BY since, name"
+    return [server for found in db.all(query, f"{_WORKER}%") if (server := _present([found], now))]
+
+
+def present_driver(db: Database, now: float) -> Server | None:
+    """Who drives what no command does: `rollout serve`, or else a worker."""
+    return present_server(db, now) or next(iter(present_workers(db, now)), None)
+
+
+def is_observed(db: Database, now: float) -> bool:
+    """Does a living process look at what is awaited, for all rollouts?"""
+    return _present(db.all("SELECT holder, since, seen_at FROM servers WHERE name = ?", _OBSERVER), now) is not None
+
+
+def _present(found: list[tuple[str, float, float]], now: float) -> Server | None:
     if not found or abs(now - found[0][2]) > LEASE_S:
         return None
     server = Server(Holder.from_json(json.loads(found[0][0])), found[0][1], found[0][2])
@@ -48,9 +76,17 @@ def note_server(database: Database, holder: Holder, now: float) -> None:
         if present and present.holder != holder:
             raise AlreadyServed(present)
         since = present.since if present else now
-        db.execute(
-            "INSERT OR REPLACE INTO servers VALUES (?, ?, ?, ?)", (_NAME, canonical(holder.to_json()), since, now)
-        )
+        db.execute(_NOTE, (_NAME, canonical(holder.to_json()), since, now))
+
+
+def note_worker(database: Database, holder: Holder, since: float, now: float, *, observes: bool = False) -> None:
+    """This process works, with others; those that are long gone are forgotten. `observes`: and looks for all."""
+    told = canonical(holder.to_json())
+    with database.transaction() as db:
+        db.execute("DELETE FROM servers WHERE name LIKE ? AND seen_at < ?", (f"{_WORKER}%", now - FORGOTTEN_S))
+        db.execute(_NOTE, (f"{_WORKER}{holder.host} {holder.pid} {holder.started}", told, since, now))
+        if observes:
+            db.execute(_NOTE, (_OBSERVER, told, since, now))
 
 
 def leave_server(database: Database, holder: Holder) -> None:

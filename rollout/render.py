@@ -259,6 +259,11 @@ def _columns() -> int:
         return 80
 
 
+def page_columns() -> int:
+    """How wide a table on stdout may be."""
+    return max(80, _columns()) if sys.stdout.isatty() else PAGE_COLUMNS
+
+
 def standing(summary: Mapping[str, Any]) -> str:
     """How one rollout stands, the most important line last."""
     from rollout.summary import needs_a_driver
@@ -288,6 +293,7 @@ def standing(summary: Mapping[str, Any]) -> str:
         until = summary["way_back_until"]
         when = f" until {time.strftime('%Y-%m-%d %H:%M', time.localtime(until))}" if until else ""
         lines.append(f"  way back {summary['way_back']}{when}")
+        lines += [f"  drilled  {summary['drilled']}"] if summary.get("drilled") else []
     if summary["next"]:
         lines.append(f"  next     {summary['next']}")
     if summary.get("not_serving"):
@@ -322,7 +328,7 @@ def ledger_text(ledger: Mapping[str, Any]) -> str:
     for part in LEDGER_PARTS:
         for found in ledger[part]:
             table.add_row(part, *ledger_row(found))
-    width = max(80, _columns()) if sys.stdout.isatty() else PAGE_COLUMNS
+    width = page_columns()
     plain = not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
     console = Console(width=width, no_color=plain, markup=False, emoji=False, highlight=False)
     with console.capture() as captured:

@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from providers.base import Conflict, HoldMark, ProviderError, Reading, Route, Slot, Transient, Weights, plain
-from rollout import vigil
+from providers.base import Conflict, HoldMark, ProviderError, Route, Slot, Transient, Weights, plain
+from rollout import standstill, vigil
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.gate import GateState, finding_of, judge
 from rollout.journal import Entry, Journal, way_of
-from rollout.look import Look, look_at, traffic_now
+from rollout.look import Look, look_for
 from rollout.means import Act, Intent, Means
-from rollout.observer import Fact, Sights
+from rollout.observer import Fact, Shared, answer_to, next_look
 from rollout.phases import PHASES, may_follow
 from rollout.plan import Plan, capacity_needed
 from rollout.rows import Wait
@@ -39,11 +39,11 @@ class Run:
     """One rollout inside one job, under the lease's epoch."""
 
     def __init__(
-        self, rollout: str, plan: Plan, journal: Journal, means: Means, epoch: int, sights: Sights | None = None
+        self, rollout: str, plan: Plan, journal: Journal, means: Means, epoch: int, shared: Shared | None = None
     ) -> None:
         self.id, self.plan, self.journal, self.means, self.epoch = rollout, plan, journal, means, epoch
         self.provider, self.clock, self.service = means.provider, means.clock, plan.service
-        self._sights = sights  # read in this tick for all rollouts; good for the wait that was due, no further
+        self.shared = shared  # somebody reads for all rollouts, and wakes this one when what it waits for has come
         self._visited: set[str] = set()
         self._stuck = False  # this job met trouble
 
@@ -130,7 +130,7 @@ class Run:
         if record:
             return record.data["value"]
         if self.way == "out" and not vigil.is_tending(act.step) and not self._may_be_under_way(act):
-            vigil.stand_still_if_told(self)
+            standstill.heed(self, act.step)
         attempts = Retrying(
             retry=retry_if_exception_type((Transient, Conflict)),
             stop=stop_after_attempt(ATTEMPTS),
@@ -247,7 +247,7 @@ class Run:
         if self.recall(step):
             return
         wait = self.wait(step, self.plan.deadlines[deadline], {"fact": fact.to_json(), "for": str(fact)})
-        answer = self._look().answer(self.service.name, fact)
+        answer = answer_to(self.provider, self.service, fact, self.shared, after=wait.started_at)
         now = self.clock.now()
         if answer.state == "met":
             self.end(step, "met", seen=answer.seen)
@@ -261,23 +261,22 @@ class Run:
             raise self._fail("ended", step, f"{step}: {waited}{answer.seen} (wanted: {fact})", deny=answer.own_fault)
         if fact.kind == "routed":
             self.guard()
-        due = now + min(5.0, max(0.25, abs(now - wait.started_at) / 4))  # the clock may have been set back
+        due = next_look(wait, now, observed=self.shared is not None)
         self.keep_waiting(wait, due, {**wait.state, "seen": answer.seen, "unreadable": answer.state == "unknown"})
         raise NotYet(f"{step}: {answer.seen}", due)
 
     def gate(self, step: str, gate: str, *, on: Slot, tend: Callable[[Run], None] | None = None) -> None:
-        """Ask the gate's checks about a side until they pass as often and as long as its rule says.
-
-        `tend` is called between two looks now and then, for what has to stay as it is meanwhile.
-        """
+        """Ask the gate's checks about a side until they pass as often and as long as its rule says; `tend` is called
+        between two looks now and then, for what has to stay as it is meanwhile."""
         if self.recall(step):
+            return
+        if self.plan.cold and on == self.plan.original:
+            self.end(step, "passed", why="nothing is asked of the side that is left")
             return
         rule = self.plan.gates[gate].rule
         wait = self.wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
-        stored = wait.state.get("since")
-        began = Reading.from_json(stored) if stored else traffic_now(self.means, self.service)
         asked_at = self.clock.now()
-        look = look_at(self.means, self.plan, self.plan.gates[gate], on, began, self.need)
+        look = look_for(self, wait, gate, on)
         self.heed_route(look.route)
         self._journal_changes(wait, look)
         now = self.clock.now()
@@ -375,10 +374,6 @@ class Run:
         """When a held route was put right, as far as this clock can tell."""
         at = (entry.at for entry in self.journal.entries if entry.step.startswith(f"{step}:again:"))
         return [each for each in at if each <= self.clock.now()]
-
-    def _look(self) -> Sights:
-        sights, self._sights = self._sights, None
-        return sights or Sights(self.provider, [self.service])
 
     def wait(self, step: str, within_s: float | None, state: Mapping[str, Any], outcome: str | None = None) -> Wait:
         """The stored wait of a step, begun now if it was not."""

@@ -1,4 +1,7 @@
-"""The store's tables, as numbered migrations; a released one never changes."""
+"""The store's tables, as numbered migrations; a released one never changes.
+
+Written for SQLite; rollout/stores/dialect.py says which words PostgreSQL takes for others.
+"""
 
 MIGRATIONS = (
     """
@@ -43,5 +46,24 @@ MIGRATIONS = (
         tries INTEGER NOT NULL, due_at REAL NOT NULL, error TEXT NOT NULL, PRIMARY KEY (news, target));
     CREATE INDEX due_deliveries ON deliveries (due_at) WHERE state = 'due';
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    """,
+    """
+    ALTER TABLE rollouts ADD COLUMN number INTEGER;
+    /* sqlite */ UPDATE rollouts SET number = rowid;
+    CREATE UNIQUE INDEX order_of_rollouts ON rollouts (number);
+    """,
+    """
+    CREATE TABLE campaign_runs (
+        id TEXT PRIMARY KEY, number INTEGER NOT NULL, campaign TEXT NOT NULL, key TEXT, plan TEXT NOT NULL,
+        plan_hash TEXT NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL, ref TEXT NOT NULL, started_at REAL NOT NULL,
+        state TEXT NOT NULL, said TEXT NOT NULL, said_by TEXT NOT NULL, rollouts INTEGER NOT NULL, marks TEXT NOT NULL,
+        forgiven TEXT NOT NULL, ended_at REAL, turn INTEGER NOT NULL, holder TEXT, seen_at REAL NOT NULL);
+    CREATE UNIQUE INDEX campaign_claims ON campaign_runs (campaign) WHERE ended_at IS NULL;
+    CREATE UNIQUE INDEX campaign_keys ON campaign_runs (campaign, key) WHERE key IS NOT NULL;
+    CREATE TABLE campaign_members (
+        run TEXT NOT NULL REFERENCES campaign_runs, service TEXT NOT NULL, wave TEXT NOT NULL,
+        position INTEGER NOT NULL, rollout TEXT NOT NULL, hosts INTEGER, skipped TEXT NOT NULL, why TEXT NOT NULL,
+        tries INTEGER NOT NULL, not_before REAL NOT NULL, PRIMARY KEY (run, service));
+    CREATE INDEX campaign_services ON campaign_members (service);
     """,
 )

@@ -12,16 +12,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout import control
+from rollout.campaign.runner import LOOK_S as CAMPAIGNS_S
+from rollout.campaign.runner import Runner
 from rollout.care.checkpoint import write_checkpoint
 from rollout.care.retention import prune
 from rollout.engine.local import Job
 from rollout.engine.serve import TICK_S, Chore, Server, Watchers
 from rollout.engine.systemd import notify
+from rollout.engine.watch import Observer
+from rollout.exposed import Meter
 from rollout.fleet_journal import FleetJournal
 from rollout.follow import LeftAtOnce
+from rollout.hotline.switchboard import Switchboard
 from rollout.journal import Entry
 from rollout.lease import this_process
 from rollout.log import fleet_log, open_log
@@ -29,12 +34,16 @@ from rollout.notify.background import delivering
 from rollout.notify.deliverer import Deliverer
 from rollout.notify.direct import StoreTrouble
 from rollout.notify.target import targets_of
+from rollout.presence import AlreadyServed
 from rollout.rows import Row
 from rollout.settings import SettingsErrors
 from rollout.store import StoreError
 from rollout.telling import sentence
 from rollout.vigil import LOOK_S
 from rollout.wiring import Installation, steady
+
+if TYPE_CHECKING:
+    from rollout.hotline.web import Listen
 
 GRACE_S = 60.0
 """How long jobs that act may take to end after SIGTERM; what they did is journalled either way."""
@@ -48,8 +57,15 @@ class Serving:
     """`say` is for people, `event` for those who read JSON lines."""
 
     def __init__(
-        self, installation: Installation, say: Callable[[str], None], event: Callable[..., None], jobs: int | None
+        self,
+        installation: Installation,
+        say: Callable[[str], None],
+        event: Callable[..., None],
+        jobs: int | None,
+        listen: Listen | None = None,
+        metrics: str | None = None,
     ) -> None:
+        """Raises BadListen, BadTokens and OSError where it cannot listen as it is told to."""
         self._installation, self._say, self._event = installation, say, event
         self._jobs = jobs
         self._asked = 0
@@ -58,23 +74,18 @@ class Serving:
         self._said_at: float | None = None
         self._note_job = fleet_log(installation.state_dir, installation.clock)
         self._log = open_log(installation.state_dir, installation.clock)
+        self._meter = Meter(installation, metrics or installation.fleet.serve.metrics)
+        self._switchboard = Switchboard(installation, say, self._log, listen)
 
     def until_stopped(self) -> list[str]:
         """Serve; then the ids of what is still open. AlreadyServed, StoreError and SettingsErrors: it never began."""
         installation = self._installation
-        server = Server(
-            store=installation.store,
-            means_of=installation.means,
-            now=installation.clock.now,
-            steady=steady,
-            holder=this_process(),
-            jobs=self._most_jobs(),
-            watchers=Watchers(self._tell, self._end_job, self._trouble, self._store_trouble),
-            chores=self._chores(),
-        )
+        server = self._made_server()
         self._tell_receivers()
         server.begin()
-        with self._signals(), delivering(lambda: self._deliverer, self._delivery_trouble):
+        shown = self._meter.shown(lambda: server.running)
+        delivered = delivering(lambda: self._deliverer, self._delivery_trouble)
+        with self._switchboard.open(), shown, self._signals(), delivered:
             self._say(self._greeting())
             notify("READY=1")
             try:
@@ -83,6 +94,34 @@ class Serving:
                 notify("STOPPING=1")
                 server.leave()
         return [row.id for row in installation.store.rollouts(open_only=True)]
+
+    def _made_server(self) -> Server:
+        """Alone on a file; on PostgreSQL beside others, of which one leads."""
+        installation, jobs, chores = self._installation, self._most_jobs(), self._chores()
+        watchers = self._meter.beside(Watchers(self._tell, self._end_job, self._trouble, self._store_trouble))
+        if installation.is_shared:
+            from rollout.sharing import sharing_server
+
+            return sharing_server(installation, jobs, watchers, chores, self._log, serves=True, led=self._led)
+        return Server(
+            store=installation.store,
+            means_of=installation.means,
+            now=installation.clock.now,
+            steady=steady,
+            holder=this_process(),
+            jobs=jobs,
+            watchers=watchers,
+            chores=chores,
+            observer=Observer(installation.store, installation.provider, installation.clock.now),
+        )
+
+    def _led(self, by: AlreadyServed | None) -> None:
+        """Where several serve: who does what is done once for all."""
+        self._say(
+            f"{by}: this one works beside it, and takes its place when it is gone"
+            if by
+            else "this one leads: campaigns, checkpoints and the looks for all rollouts are done from here"
+        )
 
     def _loop(self, server: Server) -> None:
         stopping_at: float | None = None
@@ -152,10 +191,12 @@ class Serving:
     def _chores(self) -> list[Chore]:
         installation, keep = self._installation, self._installation.fleet.keep
         chores = [
-            Chore("watchdog", WATCHDOG_S, lambda: notify("WATCHDOG=1"), needs_store=False),
-            Chore("spool", MERGE_S, self._merge_spool),
+            *self._switchboard.chores(),
+            Chore("watchdog", WATCHDOG_S, lambda: notify("WATCHDOG=1"), needs_store=False, each=True),
+            Chore("spool", MERGE_S, self._merge_spool, each=True),
             # A hold mark turns a halted rollout back, too; nothing else looks at it.
             Chore("halted", LOOK_S, lambda: installation.store.wake_all(installation.clock.now(), halted=True)),
+            Chore("campaigns", CAMPAIGNS_S, Runner(installation, this_process(), self._say).look, aside=True),
         ]
         if keep.checkpoints:
             folder, every_s = self._folder(keep.checkpoints), keep.checkpoint_every_s
@@ -205,12 +246,19 @@ class Serving:
         except (SettingsErrors, OSError) as error:
             self._say(f"the fleet file cannot be read again, what was read before holds: {error}")
             return
+        self._read_certificate_again()
         server.jobs, server.chores = self._most_jobs(), self._chores()
         self._tell_receivers()
         self._say("read the fleet file again")
 
+    def _read_certificate_again(self) -> None:
+        try:
+            self._switchboard.read_again()
+        except ValueError as error:
+            self._say(f"{error}; what was read before holds")
+
     def _most_jobs(self) -> int:
-        return self._jobs or self._installation.fleet.serve.jobs
+        return self._installation.fleet.serve.jobs if self._jobs is None else self._jobs
 
     def _tell_receivers(self) -> None:
         """Who is told of news, as the fleet file has it now."""

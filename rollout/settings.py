@@ -9,20 +9,24 @@ example is config/fleet.example.yaml, the JSON Schema config/fleet.schema.json.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from rollout import state_dir
+from rollout.fleetfile.campaigns import CampaignSettings
 from rollout.fleetfile.catalogue import Catalogue, Shipped
 from rollout.fleetfile.document import Document, parse, read
+from rollout.fleetfile.drills import Drills
 from rollout.fleetfile.explain import Finding, findings, refused
 from rollout.fleetfile.fleetwide import Keep, Notify, Policy, Serve
 from rollout.fleetfile.normalise import Normalised
 from rollout.fleetfile.problems import SERVICE_NAME, SettingsError, SettingsErrors, nearest
 from rollout.fleetfile.service import CheckSpec, GateName, ServiceSettings
-from rollout.fleetfile.values import Folder, Name, Settings
+from rollout.fleetfile.values import Folder, Name, Settings, StoreAddress
+from rollout.fleetfile.waves import problems as problems_of_campaigns
 
 __all__ = [
     "CheckSpec",
@@ -61,6 +65,10 @@ class Fleet(Settings):
         default=state_dir.DEFAULT_STATE,
         description="Where the store, rollback cards and local environments are kept; on one line of its own.",
     )
+    store: StoreAddress | None = Field(
+        default=None,
+        description="PostgreSQL, for many machines (default: rollout.db in the state folder); on one line of its own.",
+    )
     services: Annotated[dict[Name, ServiceSettings], AfterValidator(_at_least_one)] = Field(
         description="a mapping from names to services",
         json_schema_extra={"minProperties": 1, "propertyNames": {"pattern": f"^{SERVICE_NAME}$"}},
@@ -69,6 +77,12 @@ class Fleet(Settings):
     notify: Notify = Notify()
     keep: Keep = Keep()
     serve: Serve = Serve()
+    drills: Drills = Drills()
+    campaigns: dict[Name, CampaignSettings] = Field(
+        default_factory=dict,
+        description="Waves of services, patched one after the other: rollout wave plan|start|status NAME.",
+        json_schema_extra={"propertyNames": {"pattern": f"^{SERVICE_NAME}$"}},
+    )
 
 
 def load(path: Path, catalogue: Catalogue | None = None) -> Fleet:
@@ -85,24 +99,32 @@ def _fleet(document: Document, catalogue: Catalogue) -> Fleet:
     normalised = Normalised(document, catalogue)
     errors = list(normalised.errors)
     if isinstance(document.data, dict):
-        errors += [normalised.error_of(found) for found in _misread_state(document)]
+        errors += [normalised.error_of(found) for found in _misread(document)]
         try:
             fleet = Fleet.model_validate_json(json.dumps(normalised.data), strict=True)
         except ValidationError as error:
             errors += [normalised.error_of(found) for found in findings(error, Fleet, normalised.data)]
+    if not errors:
+        errors = [normalised.error_of(found) for found in problems_of_campaigns(fleet, catalogue)]
     if errors:
         raise SettingsErrors(errors)
     return fleet
 
 
-def _misread_state(document: Document) -> list[Finding]:
-    """`rollout rollback` finds the state folder without YAML: what it would find has to be what YAML says."""
-    written = document.data.get("state")
-    try:
-        if state_dir.written_state(document.text) == written:
-            return []
-    except state_dir.StateUnreadable:
-        pass
-    if "state" in document.data and not isinstance(written, str):
-        return []  # the model says so
-    return [Finding(("state",), problem="cannot be read at a glance", allowed=state_dir.ALLOWED_STATE)]
+def _misread(document: Document) -> list[Finding]:
+    """`rollout rollback` finds state folder and store without YAML: what it would find has to be what YAML says."""
+    readers: dict[str, tuple[Callable[[str], Any], Any, str]] = {
+        "state": (state_dir.written_state, str, state_dir.ALLOWED_STATE),
+        "store": (state_dir.written_store, str | dict | None, state_dir.ALLOWED_STORE),
+    }
+    found = []
+    for key, (read_at_a_glance, kind, allowed) in readers.items():
+        written = document.data.get(key)
+        try:
+            if read_at_a_glance(document.text) == written:
+                continue
+        except state_dir.StateUnreadable:
+            pass
+        if key not in document.data or isinstance(written, kind):  # else the model says so
+            found.append(Finding((key,), problem="cannot be read at a glance", allowed=allowed))
+    return found

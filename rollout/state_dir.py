@@ -1,8 +1,8 @@
 """Find the fleet file and its state folder with the standard library alone, for what has to answer at once.
 
-`rollout rollback` and `rollout status` must not wait for a YAML library. This reads one line, `state:`, of a file
-that may be broken elsewhere. The full reader (`rollout.settings`) refuses a file for which `written_state` would
-read anything else than YAML does, so that both always name the same folder.
+`rollout rollback` and `rollout status` must not wait for a YAML library. This reads two lines, `state:` and `store:`,
+of a file that may be broken elsewhere. The full reader (`rollout.settings`) refuses a file for which `written_state`
+or `written_store` would read anything else than YAML does, so that both always name the same places.
 """
 
 from __future__ import annotations
@@ -15,14 +15,22 @@ from pathlib import Path
 DEFAULT_STATE = ".rollout"
 ALLOWED_STATE = "one line of its own that begins with `state:`, then a folder, plain or in quotes"
 _MAX_BYTES = 1024 * 1024
-_LINE = re.compile(r"""^(?:state|"state"|'state')[ \t]*:(?:[ \t]+(.*))?$""")
+ALLOWED_STORE = (
+    "one line of its own that begins with `store:`, then {env: NAME} or {file: PATH} for a postgresql:// address, "
+    "or the address itself where it has no password"
+)
+_LINE = re.compile(r"""^(state|store|"state"|'state'|"store"|'store')[ \t]*:(?:[ \t]+(.*))?$""")
+_REFERENCE = re.compile(
+    r"""\{[ ]*(env|file):[ ]+('[^']+'|"[^"\\]+"|[^\s\-?:,\[\]{}#&*!|>'"%@`][^\s:,\[\]{}#'"]*)[ ]*\}"""
+)
+_COMMENT = re.compile(r"[ \t]*(?:[ \t]#.*)?")
 _SINGLE = re.compile(r"'((?:[^']|'')*)'[ \t]*(?:[ \t]#.*)?")
 _DOUBLE = re.compile(r'"([^"\\]*)"[ \t]*(?:[ \t]#.*)?')
 _PLAIN = re.compile(r"""[^\s\-?:,\[\]{}#&*!|>'"%@`](?:[^#:]|(?<![ \t])#|:(?![ \t]|$))*""")
 
 
 class StateUnreadable(ValueError):
-    """The `state:` line is not written as one plain or quoted folder."""
+    """The `state:` line is not written as one plain or quoted folder, or `store:` not as one address or reference."""
 
 
 def find_fleet_file(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -37,23 +45,49 @@ def find_fleet_file(explicit: str | None, environ: Mapping[str, str], cwd: Path)
     return next((place for place in places if place.is_file()), None)
 
 
+def head_of(fleet_file: Path) -> str:
+    """The text of a fleet file, as much of it as is looked at. Raises OSError."""
+    with fleet_file.open("rb") as file:
+        return file.read(_MAX_BYTES).decode("utf-8-sig", "surrogateescape")
+
+
 def state_dir_of(fleet_file: Path) -> Path:
     """The absolute state folder of a fleet file. Raises OSError, or StateUnreadable."""
-    with fleet_file.open("rb") as file:
-        text = file.read(_MAX_BYTES).decode("utf-8-sig", "surrogateescape")
-    state = written_state(text)
+    state = written_state(head_of(fleet_file))
     return fleet_file.absolute().parent / (DEFAULT_STATE if state is None else state)
 
 
 def written_state(text: str) -> str | None:
     """What the `state:` line says, None without one. The whole line counts, and there may be only one."""
-    lines = [found for line in text.split("\n") if (found := _LINE.match(line.removesuffix("\r")))]
-    if not lines:
+    line = _only(text, "state", ALLOWED_STATE)
+    if line is None:
         return None
-    state = _scalar(lines[0][1] or "")
-    if len(lines) > 1 or not state:
+    state = _scalar(line)
+    if not state:
         raise StateUnreadable(ALLOWED_STATE)
     return state
+
+
+def written_store(text: str) -> str | dict[str, str] | None:
+    """What the `store:` line says: an address, a reference to one, or None without such a line."""
+    line = _only(text, "store", ALLOWED_STORE)
+    if line is None:
+        return None
+    if (found := _REFERENCE.match(line)) and _COMMENT.fullmatch(line, found.end()):
+        return {found[1]: found[2].strip("'\"")}
+    store = _scalar(line)
+    if not store:
+        raise StateUnreadable(ALLOWED_STORE)
+    return store
+
+
+def _only(text: str, key: str, allowed: str) -> str | None:
+    """The value of a key as it is written, None without it. Raises StateUnreadable where it is there twice."""
+    found = [match for line in text.split("\n") if (match := _LINE.match(line.removesuffix("\r")))]
+    values = [match[2] or "" for match in found if match[1].strip("'\"") == key]
+    if len(values) > 1:
+        raise StateUnreadable(allowed)
+    return values[0] if values else None
 
 
 def _scalar(written: str) -> str | None:

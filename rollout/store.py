@@ -1,4 +1,4 @@
-"""Where rollouts, their journals, waits and leases are kept: SQLite in WAL mode, flushed to disk at each commit.
+"""Where rollouts, their journals, waits and leases are kept: a SQLite file, or PostgreSQL (rollout/stores).
 
 Standard library only (status and the emergency path use it). Every change to a rollout goes through a transaction
 that checks the service's epoch, so a controller that lost its lease can record nothing.
@@ -7,18 +7,17 @@ that checks the service's epoch, so a controller that lost its lease can record 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.database import Database, StoreError
+from rollout.database import Database, SqliteDatabase, StoreError, Transaction, raise_if_moved
 from rollout.fleet_journal import append_to_fleet
 from rollout.holds import Holds, hold_on
 from rollout.journal import GENESIS, Entry, canonical, next_entry
 from rollout.lease import LEASE_S, Holder, is_provably_dead
 from rollout.news import add_news
-from rollout.presence import present_server
+from rollout.presence import present_driver
 from rollout.rows import Hold, Row, Wait
 
 __all__ = ["NEVER", "Claimed", "Fenced", "HeadMoved", "Held", "LeaseHeld", "Store", "StoreError"]
@@ -55,11 +54,17 @@ class HeadMoved(Exception):
 
 
 class Store:
-    """Rollouts, journals, waits, leases and denials in the database at `path`; `busy_s` is as for Database."""
+    """Rollouts, journals, waits, leases and denials in a database, or in the SQLite file at a path.
 
-    def __init__(self, path: Path | str, *, busy_s: float = 5.0, create: bool = True) -> None:
-        self.db = Database(path, busy_s=busy_s, create=create)
+    Raises StoreMoved where they were moved elsewhere.
+    """
+
+    def __init__(self, where: Database | Path | str, *, busy_s: float = 5.0, create: bool = True) -> None:
+        if isinstance(where, Path | str):
+            where = SqliteDatabase(where, busy_s=busy_s, create=create)
+        self.db: Database = where
         self.path = self.db.path
+        raise_if_moved(self.db)
 
     def close(self) -> None:
         self.db.close()
@@ -78,56 +83,53 @@ class Store:
         reason: str = "",
         ref: str = "",
         key: str | None = None,
+        also: Callable[[Transaction], None] | None = None,
     ) -> Row:
         """Claim the service and write the first entry; Claimed names the rollout that has the claim, Held the hold.
 
-        The same key again returns the rollout that it opened, whatever became of it.
+        The same key again returns the rollout that it opened, whatever became of it. `also` is done in the same
+        transaction; what it raises keeps the rollout from being opened.
         """
         with self.db.transaction() as db:
-            for column, value in (("key", key), ("closed_at", None)):
-                condition = "key = ?" if column == "key" else "closed_at IS ?"
-                found = db.execute(f"SELECT * FROM rollouts WHERE service = ? AND {condition}", (service, value))  # noqa: S608 - two fixed conditions
-                row = found.fetchone()
-                if row and column == "key":
-                    return _row(row)
-                if row:
-                    raise Claimed(_row(row))
+            if row := db.execute(f"{_ROWS} WHERE service = ? AND key = ?", (service, key)).fetchone():
+                return _row(row)
+            if row := db.execute(f"{_ROWS} WHERE service = ? AND closed_at IS NULL", (service,)).fetchone():
+                raise Claimed(_row(row))
             if hold := hold_on(db, service, at):
                 raise Held(hold)
-            db.execute("INSERT OR IGNORE INTO services (name) VALUES (?)", (service,))
+            db.execute(KNOW_SERVICE, (service,))
             (epoch,) = db.execute("SELECT epoch FROM services WHERE name = ?", (service,)).fetchone()
-            db.execute(
-                "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'opened', 'running', NULL, 0, ?, ?, NULL)",
-                (rollout, service, key, canonical(plan), plan_hash, actor, reason, at, GENESIS, at),
-            )
+            db.execute(_OPEN, (rollout, service, key, canonical(plan), plan_hash, actor, reason, at, GENESIS, at))
             data = {"plan_hash": plan_hash, "actor": actor, "reason": reason, "ref": ref}
             data |= {"key": key} if key else {}
             self._append(db, rollout, epoch, "opened", "", data, at)
+            if also:
+                also(db)
         return self.rollout(rollout)
 
     def knows(self, rollout: str) -> bool:
         return bool(self.db.all("SELECT 1 FROM rollouts WHERE id = ?", rollout))
 
     def rollout(self, rollout: str) -> Row:
-        found = self.db.all("SELECT * FROM rollouts WHERE id = ?", rollout)
+        found = self.db.all(f"{_ROWS} WHERE id = ?", rollout)
         if not found:
             raise KeyError(rollout)
         return _row(found[0])
 
     def rollouts(self, service: str | None = None, *, open_only: bool = False, limit: int = 1000) -> list[Row]:
         """Newest first."""
-        where, arguments = ["1"], list[Any]()
+        where, arguments = ["1 = 1"], list[Any]()
         if service is not None:
             where.append("service = ?")
             arguments.append(service)
         if open_only:
             where.append("closed_at IS NULL")
-        query = f"SELECT * FROM rollouts WHERE {' AND '.join(where)} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - fixed conditions
+        query = f"{_ROWS} WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
         return [_row(found) for found in self.db.all(query, *arguments, limit)]
 
     def due(self, now: float) -> list[Row]:
         """Open rollouts whose time has come."""
-        found = self.db.all("SELECT * FROM rollouts WHERE closed_at IS NULL AND due_at <= ? ORDER BY due_at", now)
+        found = self.db.all(f"{_ROWS} WHERE closed_at IS NULL AND due_at <= ? ORDER BY due_at, id", now)
         return [_row(row) for row in found]
 
     def wake_all(self, now: float, *, halted: bool = False) -> None:
@@ -196,13 +198,13 @@ class Store:
         (now,) = self.db.all(EPOCH_OF, rollout)[0]
         _raise_if_stale(rollout, epoch, now)
 
-    def _check_epoch(self, db: sqlite3.Connection, rollout: str, epoch: int) -> None:
+    def _check_epoch(self, db: Transaction, rollout: str, epoch: int) -> None:
         (now,) = db.execute(EPOCH_OF, (rollout,)).fetchone()
         _raise_if_stale(rollout, epoch, now)
 
     def _append(
         self,
-        db: sqlite3.Connection,
+        db: Transaction,
         rollout: str,
         epoch: int,
         kind: str,
@@ -215,7 +217,8 @@ class Store:
         at, data = float(at), json.loads(canonical(data))  # as it will be read back: what the hash is taken over
         entry = next_entry(rollout, seq + 1, prev, at=at, epoch=epoch, kind=kind, step=step, data=data)
         db.execute(
-            "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO journal (rollout, seq, at, epoch, kind, step, data, prev, hash)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (rollout, entry.seq, at, epoch, kind, step, canonical(data), prev, entry.hash),
         )
         db.execute(
@@ -250,7 +253,7 @@ class Store:
     def take_lease(self, service: str, holder: Holder, now: float, lease_s: float = LEASE_S) -> int:
         """The right to act now; each taking raises the epoch, which is returned. LeaseHeld says who has it."""
         with self.db.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO services (name) VALUES (?)", (service,))
+            db.execute(KNOW_SERVICE, (service,))
             epoch, text, expires_at = db.execute(
                 "SELECT epoch, holder, lease_expires_at FROM services WHERE name = ?", (service,)
             ).fetchone()
@@ -305,16 +308,20 @@ class Store:
     def note_driver(self, rollout: str, holder: Holder, at: float) -> None:
         """This process tells the story of a rollout, job after job."""
         with self.db.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO drivers VALUES (?, ?, ?)", (rollout, canonical(holder.to_json()), at))
+            db.execute(
+                "INSERT INTO drivers (rollout, holder, seen_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (rollout) DO UPDATE SET holder = excluded.holder, seen_at = excluded.seen_at",
+                (rollout, canonical(holder.to_json()), at),
+            )
 
     def driver(self, rollout: str, now: float) -> Holder | None:
-        """Who drives it now: a command of its own, or else `rollout serve`; None where nobody is known to live."""
+        """Who drives it now: a command of its own, or else `rollout serve` or a worker; None: nobody known to live."""
         found = self.db.all("SELECT holder, seen_at FROM drivers WHERE rollout = ?", rollout)
         if found and abs(now - found[0][1]) <= LEASE_S:
             holder = Holder.from_json(json.loads(found[0][0]))
             if not is_provably_dead(holder):
                 return holder
-        server = present_server(self.db, now)
+        server = present_driver(self.db, now)
         return server.holder if server else None
 
     def leave_driver(self, rollout: str, holder: Holder) -> None:
@@ -332,7 +339,12 @@ class Store:
     ) -> None:
         """Keep an image from a service. `said`: a person's word, which goes into the fleet's journal."""
         with self.db.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO denials VALUES (?, ?, ?, ?, ?)", (service, image, reason, rollout, at))
+            db.execute(
+                "INSERT INTO denials (service, image, reason, rollout, at) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (service, image) DO UPDATE SET reason = excluded.reason, rollout = excluded.rollout,"
+                " at = excluded.at",
+                (service, image, reason, rollout, at),
+            )
             if said is not None:
                 append_to_fleet(db, "denied", service, {**said, "image": image}, at)
 
@@ -353,6 +365,16 @@ class Store:
 
 
 NEVER = 9e15
+_COLUMNS = (
+    "id, service, key, plan, plan_hash, actor, reason, opened_at, phase, outcome, closed_at, head_seq, head_hash,"
+    " due_at, pruned_at"
+)
+_ROWS = f"SELECT {_COLUMNS} FROM rollouts"  # noqa: S608 - fixed columns
+_OPEN = (
+    f"INSERT INTO rollouts ({_COLUMNS}, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'opened', 'running', NULL, 0, ?, ?,"  # noqa: S608
+    " NULL, (SELECT coalesce(max(number), 0) + 1 FROM rollouts))"
+)
+KNOW_SERVICE = "INSERT INTO services (name) VALUES (?) ON CONFLICT (name) DO NOTHING"
 EPOCH_OF = "SELECT epoch FROM services JOIN rollouts ON service = name WHERE id = ?"
 
 
@@ -367,8 +389,10 @@ def _row(found: Sequence[Any]) -> Row:
     return Row(*values)
 
 
-def _save_wait(db: sqlite3.Connection, rollout: str, wait: Wait) -> None:
+def _save_wait(db: Transaction, rollout: str, wait: Wait) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO waits VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO waits (rollout, step, started_at, deadline_at, due_at, state) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (rollout) DO UPDATE SET step = excluded.step, started_at = excluded.started_at,"
+        " deadline_at = excluded.deadline_at, due_at = excluded.due_at, state = excluded.state",
         (rollout, wait.step, wait.started_at, wait.deadline_at, wait.due_at, canonical(wait.state)),
     )

@@ -102,6 +102,7 @@ _WARNINGS = {
     "failing": "what serves fails its checks while the way back is open",
     "way_back_ending": "the way back is about to close",
     "way_back": "the way back is not what it should be",
+    "kept": "the way back is not kept with the traffic itself",
 }
 
 _TELLERS: Mapping[str, Callable[[str, Mapping[str, Any]], str | None]] = {
@@ -141,7 +142,7 @@ def waiting(wait: Wait, now: float) -> str:
 
 def is_pause(step: str) -> bool:
     """Nothing is waited for but a person's word."""
-    return step == "held" or step.startswith("paused:")
+    return step in ("held", "frozen") or step.startswith("paused:")
 
 
 def clock_time(at: float) -> str:

@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from providers.base import ProviderError, Reading, Slot, plain
+from rollout import way_back
 from rollout.flow import NotYet, TurnBack
+from rollout.freeze import ALL, Freezes
+from rollout.freeze import STEP as FROZEN
 from rollout.gate import GateState, finding_of, judge
 from rollout.journal import Entry
-from rollout.look import Look, look_at, traffic_now
-from rollout.observer import Fact, Sights
+from rollout.look import Look, look_for
+from rollout.observer import Fact, answer_to
 from rollout.rows import Wait
 
 if TYPE_CHECKING:
@@ -61,16 +64,19 @@ def watch(
     if run.recall(step):
         return
     wait = run.wait(step, None, {"for": "time", "until": until_at})
-    run.guard()
-    if unless() or run.clock.now() >= until_at:
+    over = unless() or run.clock.now() >= until_at
+    if over or not run.shared:  # else the look below sees the route, by a read that serves thousands at once
+        run.guard()
+    if over:
         run.end(step, "over")
         return
     _remind(run, until_at)
+    wait, gone = way_back.looked(run, wait)
     look = _look(run, wait, gate, on, LOOK_S)
     if look.failed and run.plan.rollback_while_warm:
         raise TurnBack(look.failed, {"verdicts": look.evidence}, deny=True)
     _warn(run, "failing", look.failed, well=look.well, verdicts=look.evidence)
-    _tend(run, number, lacking, tend)
+    _tend(run, number, lacking, tend, gone)
     raise NotYet(f"{step} until {until_at:.0f}", min(until_at, run.clock.now() + LOOK_S))
 
 
@@ -83,7 +89,7 @@ def meanwhile(run: Run, step: str, fact: Fact, within_s: float) -> bool:
     """Has a fact come true since the step before, or its time passed? Asked at each look; fails nothing."""
     if run.recall(step):
         return True
-    answer = Sights(run.provider, [run.service]).answer(run.service.name, fact)
+    answer = answer_to(run.provider, run.service, fact)
     late = run.clock.now() >= _tended(run, int(step.rpartition(":")[2]))[-1].at + within_s
     if answer.state != "met" and not late:
         return False
@@ -91,21 +97,26 @@ def meanwhile(run: Run, step: str, fact: Fact, within_s: float) -> bool:
     return True
 
 
-def _tend(run: Run, number: int, lacking: Callable[[], bool], tend: Callable[[int], None]) -> None:
-    """Go on with what tends the way back, or begin to where it is needed; after one in vain not before AGAIN_S."""
+def _tend(run: Run, number: int, lacking: Callable[[], bool], tend: Callable[[int], None], gone: str) -> None:
+    """Go on with what tends the way back, or begin to where it is needed; after one in vain not before AGAIN_S.
+
+    What is `gone` for good is told; no tending brings it back, and meanwhile nothing is said to be well again.
+    """
+    if gone:
+        _warn(run, "way_back", f"the way back to {run.plan.original} is not what it should be: {gone}", well=False)
     try:
         tended = _tended(run, number)
         if number and not _is_over(tended):
-            _tend_once(run, number, tend)
+            _tend_once(run, number, tend, gone)
         elif not lacking() and _is_whole_again(run):
-            _warn(run, "way_back", "", well=True)
+            _warn(run, "way_back", "", well=not gone)
         elif not _in_vain(tended) or abs(run.clock.now() - tended[-1].at) >= AGAIN_S:
-            _tend_once(run, number + 1, tend)
+            _tend_once(run, number + 1, tend, gone)
     except ProviderError:
         return  # what cannot be seen now is looked at again
 
 
-def _tend_once(run: Run, number: int, tend: Callable[[int], None]) -> None:
+def _tend_once(run: Run, number: int, tend: Callable[[int], None], gone: str) -> None:
     try:
         tend(number)
     except TurnBack:
@@ -116,7 +127,7 @@ def _tend_once(run: Run, number: int, tend: Callable[[int], None]) -> None:
         told = f"the way back to {run.plan.original} is not what it should be: {reason}"
         _warn(run, "way_back", told, well=False)
     elif _is_over(tended):
-        _warn(run, "way_back", "", well=True)
+        _warn(run, "way_back", "", well=not gone)
 
 
 def _is_whole_again(run: Run) -> bool:
@@ -124,7 +135,7 @@ def _is_whole_again(run: Run) -> bool:
     if "way_back" not in run.journal.warnings:
         return True
     whole = Fact("healthy", run.plan.original, run.need)
-    return Sights(run.provider, [run.service]).answer(run.service.name, whole).state == "met"
+    return answer_to(run.provider, run.service, whole).state == "met"
 
 
 def _tended(run: Run, number: int) -> list[Entry]:
@@ -149,16 +160,20 @@ def _in_vain(tended: Sequence[Entry]) -> str:
 
 
 def told_to_stand_still(run: Run) -> dict[str, str] | None:
-    """Whose word it is: the rollout was paused, or its service is held."""
+    """Whose word it is: the rollout was paused, its part of the fleet is frozen, or its service is held."""
     said = run.journal.paused
     if said is not None:
         return {"step": f"paused:{said.seq}", "how": "paused", "by": said.data["by"], "reason": said.data["reason"]}
+    freeze = Freezes(run.means.store.db).on(run.service.name, run.service.options, run.clock.now())
+    if freeze and not run.plan.cold:  # a freeze stops no way back
+        how = "frozen" if freeze.scope == ALL else f"frozen ({freeze.scope})"
+        return {"step": FROZEN, "how": how, "by": freeze.actor, "reason": freeze.reason}
     hold = run.means.store.hold(run.service.name, run.clock.now())
     return {"step": "held", "how": "held", "by": hold.actor, "reason": hold.reason} if hold else None
 
 
 def stand_still_if_told(run: Run) -> None:
-    """A paused rollout, and one whose service is held, takes no further step; what has traffic is watched."""
+    """What is paused, frozen or held takes no further step; what has traffic is watched."""
     word = told_to_stand_still(run)
     if word is None:
         return
@@ -190,10 +205,11 @@ def _look(run: Run, wait: Wait, gate: str, on: Slot, interval_s: float) -> Watch
     """Ask the gate's checks once, keep what the next look needs, and journal what began or ceased to fail."""
     state = wait.state
     rule = replace(run.plan.gates[gate].rule, interval_s=interval_s, soak_s=math.inf, deadline_s=math.inf)
-    since = Reading.from_json(state["since"]) if state.get("since") else traffic_now(run.means, run.service)
     asked_at = run.clock.now()
-    look = look_at(run.means, run.plan, run.plan.gates[gate], on, since, run.need)
+    look = look_for(run, wait, gate, on)
     now, finding = run.clock.now(), finding_of(look.asked)
+    if look.route is None:
+        run.guard()  # it raises why nothing can be read, or sees what the look could not
     run.heed_route(look.route)
     before = GateState.from_json(state["judged"]) if "judged" in state else GateState()
     judged, outcome, why = judge(rule, before, finding, now, now, now - asked_at)
@@ -206,7 +222,7 @@ def _look(run: Run, wait: Wait, gate: str, on: Slot, interval_s: float) -> Watch
         "verdicts": verdicts,
         "noted": noted,
         "passing_since": _passing_since(state, judged.passes, now),
-        **_window(run, state, look.since, now),
+        **_window(state, look, now),
     }
     run.keep_waiting(wait, now + interval_s, {**state, **kept})
     since_at = kept["passing_since"]
@@ -222,13 +238,13 @@ def _passing_since(state: Mapping[str, Any], passes: int, now: float) -> float |
     return float(since) if since is not None and passes > 1 and since <= now else now
 
 
-def _window(run: Run, state: Mapping[str, Any], since: Reading | None, now: float) -> dict[str, Any]:
+def _window(state: Mapping[str, Any], look: Look, now: float) -> dict[str, Any]:
     """The reading to count from at the next look; it moves on once the one that follows it is old enough."""
-    following = Reading.from_json(state["following"]) if state.get("following") else None
+    since, following = look.since, Reading.from_json(state["following"]) if state.get("following") else None
     if since is None or following is None or following.counters_id != since.counters_id:
-        return {"since": plain(since), "following": plain(traffic_now(run.means, run.service))}
+        return {"since": plain(since), "following": plain(look.reading)}
     if abs(now - following.at) >= WINDOW_S:  # the clock may have been set
-        return {"since": plain(following), "following": plain(traffic_now(run.means, run.service))}
+        return {"since": plain(following), "following": plain(look.reading)}
     return {"since": plain(since), "following": plain(following)}
 
 

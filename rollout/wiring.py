@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from rollout import state_dir
 
 if TYPE_CHECKING:  # help and completion come through here: each part is imported when it is first needed
     from healthchecks.base import Subject, Verdict
-    from providers.base import Clock, Context, Provider
+    from providers.base import Clock, Context, Provider, Usage
     from rollout.card import CardFolder
     from rollout.means import Means
     from rollout.plan import CheckSpec
@@ -44,11 +45,14 @@ class Installation:
 
     def __init__(self, fleet_file: Path, clock: Clock | None = None) -> None:
         self.fleet_file = fleet_file
-        self.clock: Clock = clock or SystemClock()
-        self.state_dir = state_dir.state_dir_of(fleet_file)
+        text = state_dir.head_of(fleet_file)
+        self.state_dir = fleet_file.absolute().parent / (state_dir.written_state(text) or state_dir.DEFAULT_STATE)
+        self.is_shared = state_dir.written_store(text) is not None
+        self.clock: Clock = clock or (self._store_clock() if self.is_shared else SystemClock())
         self._fleet: Fleet | None = None
         self._store: Store | None = None
         self._providers: dict[str, Provider] = {}
+        self._building = threading.RLock()
         self._options: dict[str, Any] = {}
 
     @property
@@ -74,19 +78,31 @@ class Installation:
 
     @property
     def store_path(self) -> Path:
+        """The SQLite file, where the store is one."""
         return state_dir.store_file_of(self.fleet_file)
+
+    @property
+    def store_name(self) -> str:
+        """Where the store is, for people."""
+        return self.store.path if self.is_shared else str(self.store_path)
+
+    @property
+    def has_store(self) -> bool:
+        """False where nothing was kept yet."""
+        return self.is_shared or self.store_path.exists()
 
     @property
     def store(self) -> Store:
         if self._store is None:
-            from rollout.store import Store
+            from rollout.stores.opening import open_store
 
-            state_dir.make_folder(self.store_path.parent)
-            if not self.store_path.exists():  # SQLite gives the files beside it the rights that this one has
-                self.store_path.touch(mode=0o600)
-                state_dir.share(self.store_path)
-            self._store = Store(self.store_path)
+            self._store = open_store(self.fleet_file)
         return self._store
+
+    def _store_clock(self) -> Clock:
+        from rollout.stores.clock import StoreClock
+
+        return StoreClock(lambda: self.store.db.time() or time.time(), steady, SystemClock().sleep)
 
     def service(self, name: str) -> ServiceSettings:
         if name not in self.fleet.services:
@@ -106,10 +122,17 @@ class Installation:
         return Context(self.state_dir, self.fleet_file.absolute().parent, self.clock)
 
     def provider(self, name: str) -> Provider:
-        if name not in self._providers:
-            build = getattr(adapter(name), name.partition(":")[2] or "build")
-            self._providers[name] = build(self.context)
-        return self._providers[name]
+        """One for all who ask, whatever thread they are in: it has the clients, and one budget for calls."""
+        with self._building:
+            if name not in self._providers:
+                build = getattr(adapter(name), name.partition(":")[2] or "build")
+                self._providers[name] = build(self.context)
+            return self._providers[name]
+
+    def usages(self) -> dict[str, Usage]:
+        """How often each provider that was used so far was called."""
+        with self._building:
+            return {name: made.usage() for name, made in self._providers.items() if made.usage}
 
     def means(self, provider: str) -> Means:
         from rollout.means import Means

@@ -21,7 +21,7 @@ PACKAGES = ("rollout", "providers", "healthchecks")
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 OVERLONG = {
-    "providers/base.py": 500,  # the whole contract of a provider on one page, most of it docstrings
+    "providers/base.py": 580,  # the whole contract of a provider on one page, most of it docstrings
 }
 """Files that may be longer, each for a reason and up to a bound."""
 
@@ -41,6 +41,7 @@ HEAVY = {
     "botocore",
     "google",
     "psutil",
+    "psycopg",
     "univers",
 }
 
@@ -50,13 +51,13 @@ PRINTS = {
 }
 LOADS = {
     "rollout/wiring.py",  # the composition root: adapters, and thin rollback modules for status
-    "rollout/emergency.py",  # only providers/<name>/rollback.py, without the composition root
+    "rollout/rescue/thin.py",  # only providers/<name>/rollback.py, without the composition root
     "rollout/fleetfile/catalogue.py",  # a provider's options, to check a fleet file before anything is composed
     "healthchecks/registry.py",  # checks by name
 }
 TIME = {
     "rollout/wiring.py": {"time.time", "time.sleep", "time.monotonic"},  # the clocks of the engine
-    "rollout/emergency.py": {"time.time", "time.sleep", "time.monotonic"},  # nothing is composed there
+    "rollout/rescue/clock.py": {"time.time", "time.sleep", "time.monotonic"},  # nothing is composed there
     "rollout/render.py": {"time.time"},  # how long still, for the eye only
     "healthchecks/fetch.py": {"time.monotonic"},  # how long a request took
     "healthchecks/deadline.py": {"time.monotonic"},  # when an ask has to end
@@ -263,8 +264,8 @@ def test_only_the_named_places_load_adapters() -> None:
 
 def test_the_emergency_path_loads_only_thin_rollback_modules() -> None:
     """The way back at night imports a whole cloud library, or fails because it cannot."""
-    (call,) = (node for called, node in calls(ROOT / "rollout/emergency.py") if called == "importlib.import_module")
-    assert ast.unparse(call.args[0]) == "f'providers.{card.provider}.rollback'"
+    (call,) = (node for called, node in calls(ROOT / "rollout/rescue/thin.py") if called == "importlib.import_module")
+    assert ast.unparse(call.args[0]) == "f'providers.{provider}.rollback'"
 
 
 def test_programs_are_started_in_few_places_and_never_by_a_shell() -> None:
@@ -368,6 +369,11 @@ def loaded_by(program: str, *arguments: str, cwd: Path) -> tuple[set[str], str]:
     "module",
     [
         "rollout.emergency",
+        *(name(path).removesuffix(".py").replace("/", ".") for path in sorted((ROOT / "rollout/rescue").glob("*.py"))),
+        "rollout.stores.opening",
+        "rollout.campaign.members",
+        "rollout.campaign.register",
+        "rollout.hotline.client",
         "rollout.entry",
         "rollout.state_dir",
         "rollout.card",

@@ -10,15 +10,17 @@ from typing import Any
 
 from providers.aws.needed import boto3_needed
 from providers.aws.options import Options
-from providers.base import Context, Provider, Service
+from providers.aws.place import place_of, shares_images
+from providers.base import Context, Provider, Service, Usage
 
-__all__ = ["Options", "bake", "build", "diagnose"]
+__all__ = ["Options", "bake", "build", "diagnose", "place_of", "shares_images"]
 
 
 def build(context: Context) -> Provider:
     """Raises Invalid where boto3 is not installed."""
     with boto3_needed():
-        from providers.aws.cloud import WRITE_S, Clouds
+        from providers.aws import way_back
+        from providers.aws.cloud import WRITE_S, Clouds, at_one_look
         from providers.aws.compute import AwsCompute
         from providers.aws.insight import AwsInsight
         from providers.aws.inventory import AwsInventory
@@ -40,6 +42,9 @@ def build(context: Context) -> Provider:
         write_timeout_s=WRITE_S,
         caller=caller,
         insight=AwsInsight(clouds),
+        way_back_lacks=lambda service, slot, image: way_back.lacks(*clouds.of(service), slot, image),
+        at_one_look=at_one_look,
+        usage=lambda: Usage(clouds.calls, clouds.throttled),
     )
 
 

@@ -12,6 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,20 @@ BEGIN_WITHIN_S = 8.0
 """Counted from the first line of the write: some thirty calls, where each takes a quarter of a second."""
 WRITE_S = BEGIN_WITHIN_S + CONNECT_S + READ_S
 """The write time-out T. Nothing is sent over a connection that took longer than `CONNECT_S` (connecting.py)."""
+
+
+READS = ("describe_", "get_", "list_")
+_look: ContextVar[dict[Any, Any] | None] = ContextVar("look", default=None)
+
+
+@contextmanager
+def at_one_look() -> Iterator[None]:
+    """Inside of this, in this thread, equal reads are made once. For what only looks."""
+    before = _look.set({})
+    try:
+        yield
+    finally:
+        _look.reset(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class Cloud:
                 raise Invalid(f"{api} {operation}: the installed boto3 does not know it; install a newer one")
             return getattr(client, operation)(**arguments)
 
-        answer: dict[str, Any] = self._call(api, operation, ask)
+        answer: dict[str, Any] = self._looked(api, operation, arguments, ask)
         return answer
 
     def pages(self, api: str, operation: str, key: str, **arguments: Any) -> list[Any]:
@@ -81,8 +96,8 @@ class Cloud:
                 item for page in client.get_paginator(operation).paginate(**arguments) for item in page.get(key, ())
             ]
 
-        items: list[Any] = self._call(api, operation, ask)
-        return items
+        items: list[Any] = self._looked(api, operation, {**arguments, "": "all pages"}, ask)
+        return list(items)
 
     def batches(
         self, api: str, operation: str, key: str, argument: str, names: Iterable[str], size: int, **more: Any
@@ -128,6 +143,16 @@ class Cloud:
     @property
     def account(self) -> str:
         return self.caller()["Account"]
+
+    def _looked(self, api: str, operation: str, arguments: Mapping[str, Any], ask: Callable[[Any], Any]) -> Any:
+        """The answer, or the one that an equal read had at the same look."""
+        known = _look.get()
+        if known is None or not operation.startswith(READS):
+            return self._call(api, operation, ask)
+        key = (self.place, api, operation, repr(sorted(arguments.items())))
+        if key not in known:
+            known[key] = self._call(api, operation, ask)
+        return known[key]
 
     def _call(self, api: str, operation: str, ask: Callable[[Any], Any]) -> Any:
         what = f"{api} {operation} in {self.place.region}"

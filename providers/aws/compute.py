@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from providers.aws import mirroring, suspensions
 from providers.aws.activities import failed_launch
 from providers.aws.cloud import Cloud, Clouds, Writing
 from providers.aws.groups import Group, is_leaving, owner_of, read_groups
-from providers.aws.instances import hosts, members, read_machines, release
+from providers.aws.instances import hosts, is_alive, members, read_machines, release
 from providers.aws.options import Options
 from providers.aws.routes import raise_if_serving
 from providers.aws.settings import read_schedules
 from providers.aws.slots import Slots
 from providers.aws.templates import delete_own_template
-from providers.base import SLOTS, Environment, Instance, Invalid, Service, Slot
+from providers.base import SLOTS, Environment, Instance, Invalid, NotFound, Service, Size, Slot
 
 
 class AwsCompute:
@@ -28,6 +29,17 @@ class AwsCompute:
     def describe(self, service: Service) -> Mapping[Slot, Environment]:
         cloud, options = self._clouds.of(service)
         return self._slots.environments(cloud, self._slots.look(cloud, options))
+
+    def sizes(self, service: Service) -> Mapping[Slot, Size]:
+        """By the groups alone: Auto Scaling takes a little longer than EC2 to notice a host that has gone."""
+        groups = self._slots.look(*self._clouds.of(service)).groups
+        return {slot: _size(groups[slot]) if slot in groups else Size() for slot in SLOTS}
+
+    def image_of(self, service: Service, slot: Slot) -> str | None:
+        """What the slot launches; None where there is none."""
+        cloud, options = self._clouds.of(service)
+        group = self._slots.look(cloud, options).groups.get(slot)
+        return self._slots.image(cloud, group) if group else None
 
     def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
         found: dict[str, Sequence[Instance]] = {}
@@ -72,22 +84,31 @@ class AwsCompute:
         if floor < 0:
             raise Invalid(f"service {service.name}: a floor cannot be {floor}; 0 or more can")
         with self._clouds.writing(service) as (writing, options):
+            size = {"AutoScalingGroupName": options.group(slot), "MinSize": floor}
+            if self._resized(writing, "update_auto_scaling_group", **size):
+                return
             group = self._slots.look(writing.cloud, options).need(slot)
-            sizes = {"MinSize": floor, **({"MaxSize": floor} if group["MaxSize"] < floor else {})}
-            name = options.group(slot)
-            writing.call("autoscaling", "update_auto_scaling_group", AutoScalingGroupName=name, **sizes)
+            writing.call("autoscaling", "update_auto_scaling_group", **size, MaxSize=max(group["MaxSize"], floor))
 
     def scale(self, service: Service, slot: Slot, capacity: int, token: str) -> None:
         """The largest size is raised with it where it is below: a way back may need what the other side grew to."""
         with self._clouds.writing(service) as (writing, options):
+            size = {"AutoScalingGroupName": options.group(slot), "DesiredCapacity": capacity}
+            if self._resized(writing, "set_desired_capacity", **size, HonorCooldown=False):
+                return
             group = self._slots.look(writing.cloud, options).need(slot)
             if capacity < (floor := group["MinSize"]):
                 raise Invalid(f"service {service.name}: {slot} has a floor of {floor}; {capacity} is below it")
-            size = {"AutoScalingGroupName": options.group(slot), "DesiredCapacity": capacity}
-            if capacity > group["MaxSize"]:
-                writing.call("autoscaling", "update_auto_scaling_group", **size, MaxSize=capacity)
-            else:
-                writing.call("autoscaling", "set_desired_capacity", **size, HonorCooldown=False)
+            writing.call("autoscaling", "update_auto_scaling_group", **size, MaxSize=max(group["MaxSize"], capacity))
+
+    def _resized(self, writing: Writing, operation: str, **size: Any) -> bool:
+        """AWS itself refuses a size that the group may not have, and a group that is not there: only then is it worth
+        a look at which of these it was."""
+        try:
+            writing.call("autoscaling", operation, **size)
+        except (Invalid, NotFound):
+            return False
+        return True
 
     def park(self, service: Service, slot: Slot, token: str) -> None:
         """A group with scheduled actions has them suspended, so that none fills it again; mirror() resumes them."""
@@ -126,3 +147,8 @@ class AwsCompute:
             self._deleted[write] = None
             if len(self._deleted) > 1000:
                 del self._deleted[next(iter(self._deleted))]
+
+
+def _size(group: Group) -> Size:
+    alive = sum(is_alive(member) for member in members(group))
+    return Size(True, group["DesiredCapacity"], group["MinSize"], alive, owner_of(group))

@@ -92,17 +92,17 @@ class Counting:
         self._lock = threading.Lock()
         self._known: dict[tuple[Place, str, Figure], tuple[float, int]] = {}
 
-    def read(self, cloud: Cloud, named: Mapping[str, Seen]) -> tuple[str, dict[str, dict[Slot, Counters]]]:
-        """counters_id, and for each service the slots that can be counted. Transient while CloudWatch has only a part
-        of it, Denied."""
+    def read(
+        self, cloud: Cloud, named: Mapping[str, Seen], slots: Sequence[Slot] = SLOTS
+    ) -> tuple[str, dict[str, dict[Slot, Counters]]]:
+        """counters_id, and for each service those of the slots that can be counted. Transient while CloudWatch has only
+        a part of it, Denied."""
         now = self._clock.now()
         today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        counted = {name: [slot for slot in SLOTS if _is_counted(seen, slot)] for name, seen in named.items()}
-        wanted = {figure for name, slots in counted.items() for slot in slots for figure in _figures(named[name], slot)}
+        counted = {name: [slot for slot in slots if _is_counted(seen, slot)] for name, seen in named.items()}
+        wanted = {figure for name, each in counted.items() for slot in each for figure in _figures(named[name], slot)}
         values = self._values(cloud, wanted, today, now)
-        found = {
-            name: {slot: _counters(named[name], slot, values) for slot in slots} for name, slots in counted.items()
-        }
+        found = {name: {slot: _counters(named[name], slot, values) for slot in each} for name, each in counted.items()}
         return f"cloudwatch:{today:%Y-%m-%d}", found
 
     def _values(self, cloud: Cloud, wanted: Iterable[Figure], today: datetime, now: float) -> dict[Figure, int]:

@@ -73,6 +73,13 @@ READS = (
         "where traffic goes and who could take it; AWS has no narrower resource for Describe calls",
     ),
     Grant(
+        "FindTheServiceOfAHostWhichAwsDoesNotNarrow",
+        "rollback",
+        "elbv2.DescribeLoadBalancers ec2.DescribeInstances",
+        "rollout rollback i-0abc…, an address or a balancer's name, also without a rollback card; leave it out, and "
+        "only what a card names leads there",
+    ),
+    Grant(
         "ReadGroupsWhichAwsDoesNotNarrow",
         "observe rollout",
         "autoscaling.DescribeInstanceRefreshes autoscaling.DescribeLifecycleHooks "
@@ -154,7 +161,7 @@ TRAFFIC = (
         "MarkTheRouteWithOurTagsOnly",
         "rollout rollback",
         "elbv2.AddTags elbv2.RemoveTags",
-        "the hold mark of a rollback",
+        "the hold mark of a rollback, and the way back of a rollout",
         (LISTENERS, RULES),
         {"ForAllValues:StringLike": {"aws:TagKeys": "rollout-manager:*"}},
     ),

@@ -37,6 +37,13 @@ def members(group: Group) -> list[Mapping[str, Any]]:
     return [each for each in group.get("Instances") or () if not each["LifecycleState"].startswith("Warmed")]
 
 
+def is_alive(member: Mapping[str, Any]) -> bool:
+    """Does Auto Scaling itself keep the host, and call it well? Whom it has not judged yet it calls healthy."""
+    gone = member["LifecycleState"] == "Terminated"
+    failed = member["LifecycleState"] == "InService" and member.get("HealthStatus", "Healthy").lower() != "healthy"
+    return not gone and not failed
+
+
 def hosts(group: Group, slot: Slot, machines: Mapping[str, Machine]) -> list[Instance]:
     """As the contract has them; one that has left is absent."""
     found = [_host(member, slot, machines.get(member["InstanceId"])) for member in members(group)]

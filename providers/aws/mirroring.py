@@ -12,7 +12,7 @@ from typing import Any
 from providers.aws import attachments, copying, suspensions
 from providers.aws.cloud import Cloud, Writing
 from providers.aws.fingerprint import renamed_tags, warm_pool
-from providers.aws.groups import CREATED, MIRROR, MIRRORED_AT, PATCHED, Group, own_tags, owner_of, read_groups, tag
+from providers.aws.groups import CREATED, MIRROR, MIRRORED_AT, PATCHED, Group, own_tags, owner_of, tag
 from providers.aws.instances import base_image, release
 from providers.aws.naming import Naming
 from providers.aws.options import Options
@@ -79,7 +79,7 @@ def mirror(wanted: Mirror) -> None:
         _copy(wanted, writing, source, present, data)
     else:
         _fill(wanted, writing, look, present, template, data)
-    _finish(wanted, writing)
+    _finish(wanted, writing, present)
 
 
 def follow_target_groups(writing: Writing, options: Options, slot: Slot) -> None:
@@ -134,7 +134,7 @@ def _fill(
     own = wanted.slots.template(cloud, present)
     names = {look.options.group(wanted.source): template, wanted.name: own}
     raise_if_floating(own.id, names)
-    number = write_version(cloud, writing, own.id, data, wanted.token)
+    number = write_version(cloud, writing, own.id, data, wanted.token, own.number)
     release(writing, present)
     largest = max(present["MaxSize"], source["MaxSize"])
     wanted_now = {**launching(source, own.id, number), "MinSize": 0, "DesiredCapacity": 0, "MaxSize": largest}
@@ -144,9 +144,10 @@ def _fill(
     suspensions.follow(writing, source, present, keep=suspensions.suspended_by_others(present))
 
 
-def _finish(wanted: Mirror, writing: Writing) -> None:
+def _finish(wanted: Mirror, writing: Writing, before: Group | None) -> None:
+    """`before` is the group as this write found it; a new one is no place where anything was patched."""
     stale = {"ResourceId": wanted.name, "ResourceType": "auto-scaling-group", "Key": PATCHED}
-    if tag(read_groups(wanted.cloud, [wanted.name]).get(wanted.name, {}), PATCHED) is not None:
+    if before is not None and tag(before, PATCHED) is not None:
         writing.call("autoscaling", "delete_tags", Tags=[stale])
     marks = {MIRRORED_AT: f"{wanted.cloud.clock.now():.0f}", MIRROR: wanted.token}
     writing.call("autoscaling", "create_or_update_tags", Tags=own_tags(wanted.name, marks))

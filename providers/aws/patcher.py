@@ -34,11 +34,9 @@ class AwsPatcher:
             raise_if_serving(writing.cloud, options, slot, "patched")
             if in_place.is_composite(patch.image):
                 return in_place.InPlace(writing, options, self._compute, service, slot).apply(patch.image, token)
-            found = self._compute.describe(service)[slot]
-            if found.image != patch.image:
-                raise Invalid(
-                    f"{slot} launches {found.image or 'nothing'}, not {patch.image}; it is not the mirror any more"
-                )
+            found = self._compute.image_of(service, slot)
+            if found != patch.image:
+                raise Invalid(f"{slot} launches {found or 'nothing'}, not {patch.image}; it is not the mirror any more")
             evidence = {"image": patch.image, "group": options.group(slot)}
             return Applied(reboot_needed=False, evidence=evidence)
 

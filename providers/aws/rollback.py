@@ -1,209 +1,173 @@
 """The emergency path on AWS: the standard library and botocore, no engine, no settings, no store, no CloudWatch.
 
-`target` is what `Traffic.card_target` wrote into the rollback card. Nothing is tried for long: a call that is throttled
-or lost is made once more, at once.
+`target` is what `Traffic.card_target` wrote into the rollback card. Nothing is tried for long (see `quick.calls`).
 """
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, cast
+from concurrent.futures import Future
+from typing import Any
 
 from providers.aws import marks, weights
 from providers.aws.judging import health
-from providers.aws.needed import boto3_needed
+from providers.aws.quick import kept
+from providers.aws.quick.calls import Action, Calls, Place, Route, calls_of, resource_of
 from providers.aws.weights import checked
-from providers.base import SLOTS, HoldMark, NotFound, ProviderError, Slot, Transient, Weights, plain
+from providers.base import SLOTS, HoldMark, NotFound, PartlyDone, ProviderError, Slot, Weights, plain
 
-AT_ONCE = 8
-ROLE_FOR = "rollout-manager-by-hand"
 Target = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where, and as whom."""
-
-    region: str
-    account: str = ""
-    profile: str = ""
-    role: str = ""
-    external_id: str = ""
-    endpoint_url: str = ""
-
-    @property
-    def who(self) -> str:
-        return self.role or (f"profile {self.profile}" if self.profile else "the default credentials")
+SERVICES_AT_ONCE = 20
+"""Looked at side by side: so many fit into one call of those that take several."""
 
 
 def read(target: Target) -> dict[str, Any]:
     """Weights, revision and mark; for each slot healthy, unhealthy and unknown targets, and None for what is in flight:
     AWS tells that minutes late. A slot whose targets cannot be asked for has one unknown; a mark that cannot be asked
-    for is taken to be there. Raises NotFound, Transient, Denied.
+    for is taken to be there. `notes`, if there are any: what a person should know of the routes. `kept`, if there is
+    one: whose way back is kept with the traffic. Raises NotFound, Transient, Denied.
     """
-    call = _Calls(target)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        actions = {_resource(route): pool.submit(call.actions, route) for route in target["routes"]}
-        tags = pool.submit(call.tags, _resource(target["routes"][-1]))
-        groups = {slot: list(dict.fromkeys(route[slot] for route in target["routes"])) for slot in SLOTS}
-        health = {slot: [pool.submit(call.health, arn) for arn in groups[slot]] for slot in SLOTS}
-    seen = _present(actions)
-    found, wrong = _tags(tags)
-    each = [weights.seen(seen[_resource(route)], _groups(route)) for route in target["routes"]]
-    now = weights.route_of(each, None)  # a move that was begun is no excuse here: every route counts
+    call, routes = _calls(target), target["routes"]
+    tags = call.tags(resource_of(routes[-1]))
+    groups = {slot: list(dict.fromkeys(route[slot] for route in routes)) for slot in SLOTS}
+    health = {slot: [call.at_once(call.health, arn) for arn in groups[slot]] for slot in SLOTS}
+    seen = _present(call.actions_of(routes))
+    there = [route for route in routes if resource_of(route) in seen]
+    home = resource_of(there[-1])
+    found, wrong = _tags(tags if home == resource_of(routes[-1]) else call.tags(home))
+    now = _together(there, seen)
     serving = max(SLOTS, key=lambda slot: now[slot])
     mark = marks.unreadable(wrong, serving) if wrong else marks.mark_of(found, serving)
     counts = {slot: _counts(health[slot]) for slot in SLOTS}
+    notes, card = _notes(routes, seen), kept.head_of(found)
     return {
-        "weights": dict(now),
+        "weights": now,
         "revision": weights.revision(seen, marks.of_mark(found)),
         "mark": plain(mark) if mark else None,
         **{word: {slot: counts[slot][word] for slot in SLOTS} for word in ("healthy", "unhealthy", "unknown")},
         "in_flight": dict.fromkeys(SLOTS),
+        **({"notes": notes} if notes else {}),
+        **({"kept": card} if card else {}),
     }
 
 
 def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
-    """Write these weights to every route, whatever is there, and say what is there then. A route that fails keeps none
-    of the others from being put back; then the error lists what a person has to run. The same again is harmless, so
-    `token` is unused. Raises Invalid, with nothing written, for weights that cannot be.
+    """Write these weights to every route, whatever is there, and say what AWS answered that they are then. A route that
+    fails keeps none of the others from being put back; one that does not exist any more has nothing to be put back.
+    The same again, or twice at once, is harmless, so `token` is unused.
+
+    Raises Invalid, with nothing written, for weights that cannot be; PartlyDone where some moved and some did not;
+    otherwise what the first one failed with. Each that failed is told with the command that moves it.
     """
-    wanted, call = checked(weights), _Calls(target)
-    failed: list[tuple[Mapping[str, Any], ProviderError, list[dict[str, Any]]]] = []
-    for route in target["routes"]:
-        actions = _actions(call, route, wanted)
-        try:
-            call.write(route, actions)
-        except ProviderError as error:
-            failed.append((route, error, actions))
-    if len(target["routes"]) > 1:
-        call.declare(_resource(target["routes"][-1]), wanted)
+    wanted, call, routes = checked(weights), _calls(target), target["routes"]
+    present = _whatever_is_there(call, routes)
+    made = {resource_of(route): _made(route, present.get(resource_of(route)) or (), wanted) for route in routes}
+    outcomes = call.each(lambda route: _written(call, route, made[resource_of(route)]), routes)
+    if len(routes) > 1:
+        call.declare(resource_of(routes[-1]), wanted)
+    each = list(zip(routes, outcomes, strict=True))
+    moved = {resource_of(route): outcome for route, outcome in each if not isinstance(outcome, ProviderError)}
+    failed = {resource_of(route): outcome for route, outcome in each if isinstance(outcome, ProviderError)}
+    failed = {name: error for name, error in failed.items() if not (moved and _is_gone(error))}
     if failed:
-        lines = [f"{_resource(route)}: {error}\n  {_command(target, route, made)}" for route, error, made in failed]
-        done = len(target["routes"]) - len(failed)
-        raise type(failed[0][1])(f"{done} of {len(target['routes'])} routes were put back; not\n" + "\n".join(lines))
-    return read(target)
+        from providers.aws.quick.commands import write_command
+
+        commands = {resource_of(each): write_command(target, each, made[resource_of(each)]) for each in routes}
+        raise _unfinished(list(moved), failed, commands)
+    return {"weights": _together([route for route in routes if resource_of(route) in moved], moved)}
 
 
 def set_mark(target: Target, mark: Mapping[str, Any] | None, token: str) -> None:
     """Leave a hold mark with the traffic, or clear it (None). The same mark twice is one mark: `token` is unused."""
-    call, resource = _Calls(target), _resource(target["routes"][-1])
-    if mark is None:
-        call("remove_tags", ResourceArns=[resource], TagKeys=list(marks.KEYS))
-    else:
-        call.add_tags(resource, marks.tags_of(HoldMark.from_json(mark)))
+    call, homes = _calls(target), [resource_of(route) for route in reversed(target["routes"])]
+    for home in homes:  # the last route's, as long as it exists
+        try:
+            if mark is None:
+                call.remove_tags(home, marks.KEYS)
+            else:
+                call.add_tags(home, marks.tags_of(HoldMark.from_json(mark)))
+            return
+        except ProviderError as error:
+            if home == homes[-1] or not _is_gone(error):
+                raise
 
 
 def by_hand(target: Target, weights: Weights) -> list[str]:
     """What a person who has nothing but the AWS CLI runs for these weights, one command a line; nothing is asked."""
+    from providers.aws.quick.commands import look_command, role_command, write_command
+
     wanted = checked(weights)
-    lines = [_as_role(target)] if target["place"]["role"] else []
-    for route in target["routes"]:
-        lines.append(_command(target, route, _made(route, (), wanted)))
-    return [*lines, *(_look(target, route) for route in target["routes"])]
+    lines = [role_command(target)] if target["place"]["role"] else []
+    lines += [write_command(target, route, _made(route, (), wanted)) for route in target["routes"]]
+    return [*lines, *(look_command(target, route) for route in target["routes"])]
 
 
-class _Calls:
-    """Calls to the balancers of one place, as somebody."""
+def resize_by_hand(target: Target, slot: Slot, capacity: int) -> list[str]:
+    """What makes a side as large as that, for a terminal; empty where its card does not name its group."""
+    from providers.aws.quick.commands import resize_command, role_command
 
-    def __init__(self, target: Target) -> None:
-        self._place = Place(**target["place"])
-        self._client = _client(self._place)
-
-    def __call__(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        from providers.aws.errors import CredentialsExpired, translated
-
-        what = f"elbv2 {operation} in {self._place.region}"
-        for again in (True, False):
-            try:
-                with translated(what, self._place.who):
-                    answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
-                    return answer
-            except CredentialsExpired:
-                _client.cache_clear()
-                raise
-            except Transient:
-                if not again:
-                    raise
-        raise AssertionError("the second time either answers or raises")
-
-    def actions(self, route: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
-        """None: there is no such listener or rule."""
-        try:
-            if route["rule"]:
-                listed = self("describe_rules", RuleArns=[route["rule"]])["Rules"]
-                return list(listed[0]["Actions"]) if listed else None
-            listed = self("describe_listeners", ListenerArns=[route["listener"]])["Listeners"]
-            return list(listed[0].get("DefaultActions", ())) if listed else None
-        except NotFound:
-            return None
-
-    def tags(self, resource: str) -> dict[str, str]:
-        told = self("describe_tags", ResourceArns=[resource])["TagDescriptions"]
-        return {tag["Key"]: tag.get("Value", "") for each in told for tag in each.get("Tags", ())}
-
-    def health(self, target_group: str) -> list[Mapping[str, Any]]:
-        return list(self("describe_target_health", TargetGroupArn=target_group)["TargetHealthDescriptions"])
-
-    def write(self, route: Mapping[str, Any], actions: list[dict[str, Any]]) -> None:
-        if route["rule"]:
-            self("modify_rule", RuleArn=route["rule"], Actions=actions)
-        else:
-            self("modify_listener", ListenerArn=route["listener"], DefaultActions=actions)
-
-    def add_tags(self, resource: str, tags: Mapping[str, str]) -> None:
-        self("add_tags", ResourceArns=[resource], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
-
-    def declare(self, resource: str, wanted: Weights) -> None:
-        """So that an earlier move that was not finished explains nothing any more. Only where it can be done: traffic
-        is what counts."""
-        try:
-            self.add_tags(resource, {marks.DECLARING: marks.declaring_text(wanted)})
-        except ProviderError:
-            return
+    group = target.get("groups", {}).get(slot)
+    lines = [role_command(target)] if target["place"]["role"] else []
+    return [*lines, resize_command(target, group, capacity)] if group else []
 
 
-@lru_cache(maxsize=8)
-def _client(place: Place) -> Any:
-    """Reading back every moment would otherwise load the API's description every moment."""
-    with boto3_needed():
-        from providers.aws.errors import translated
-        from providers.aws.identity import client_config, open_session
+def matches(target: Target, named: str) -> bool:
+    """Is it one of this target's hosts (id, address), target groups (name, ARN), balancers (name, ARN, DNS name),
+    listeners, rules or Auto Scaling groups? What the card says is asked first, then the platform."""
+    from providers.aws.quick import belonging  # only here: a service's name waits for nothing
 
-    with translated(f"a session in {place.region}", place.who):
-        return open_session(cast(Any, place)).create_client(
-            "elbv2",
-            region_name=place.region,
-            endpoint_url=place.endpoint_url or None,
-            config=client_config(),
-        )
+    return belonging.matches(target, named)
 
 
-def _resource(route: Mapping[str, Any]) -> str:
-    return str(route["rule"] or route["listener"])
+def find(named: str, place: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rollback cards that the platform itself keeps, of the service that this is of: its name, or what `matches`
+    takes. `place` has region, and may have profile, role, external_id, endpoint_url. Empty where there are none.
+
+    Raises Denied, Transient, Invalid, NotFound.
+    """
+    from providers.aws.quick import finding
+
+    return finding.find(named, place)
 
 
-def _groups(route: Mapping[str, Any]) -> dict[Slot, str]:
+def _calls(target: Target) -> Calls:
+    return calls_of(Place(**target["place"]))
+
+
+def _groups(route: Route) -> dict[Slot, str]:
     return {slot: route[slot] for slot in SLOTS}
 
 
-def _present(asked: Mapping[str, Future[Any]]) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """The actions of each route; none for one that does not exist, as long as another one does."""
-    found = {resource: answer.result() for resource, answer in asked.items()}
-    if all(actions is None for actions in found.values()):
+def _present(found: Mapping[str, Sequence[Action] | None]) -> dict[str, Sequence[Action]]:
+    """The actions of each route that exists."""
+    present = {resource: actions for resource, actions in found.items() if actions is not None}
+    if not present:
         raise NotFound(f"{', '.join(found)}: does not exist")
-    return {resource: actions or () for resource, actions in found.items()}
+    return present
 
 
-def _tags(asked: Future[dict[str, str]]) -> tuple[dict[str, str], str]:
+def _notes(routes: Sequence[Route], present: Mapping[str, Sequence[Action]]) -> list[str]:
+    """What is live and the card does not know. What is live decides."""
+    gone = [resource_of(route) for route in routes if resource_of(route) not in present]
+    notes = [f"{resource} does not exist any more: nothing is put back there" for resource in gone]
+    for route in routes:
+        others = set(weights.raw(present.get(resource_of(route), ())) or {}) - set(_groups(route).values())
+        for other in sorted(others):
+            notes.append(
+                f"{resource_of(route)} also sends to {other}, which the card does not know: it would be left out"
+            )
+    return notes
+
+
+def _together(routes: Sequence[Route], seen: Mapping[str, Sequence[Action]]) -> dict[Slot, int]:
+    """A move that was begun is no excuse here: every route counts."""
+    return dict(weights.route_of([weights.seen(seen[resource_of(each)], _groups(each)) for each in routes], None))
+
+
+def _tags(asked: Future[dict[str, str] | None]) -> tuple[dict[str, str], str]:
     """The tags, or why nobody can tell."""
     try:
-        return asked.result(), ""
+        return asked.result() or {}, ""
     except ProviderError as error:
         return {}, f"the hold mark could not be read: {error}"
 
@@ -216,51 +180,36 @@ def _counts(asked: Sequence[Future[list[Mapping[str, Any]]]]) -> dict[str, int]:
     return {"healthy": seen.healthy, "unhealthy": seen.unhealthy, "unknown": seen.unknown}
 
 
-def _actions(call: _Calls, route: Mapping[str, Any], wanted: Weights) -> list[dict[str, Any]]:
+def _whatever_is_there(call: Calls, routes: Sequence[Route]) -> Mapping[str, Sequence[Action] | None]:
     try:
-        present = call.actions(route) or ()
+        return call.fresh_actions_of(routes)
     except ProviderError:
-        present = ()  # it may still be written to
-    return _made(route, present, wanted)
+        return {}  # they may still be written to
 
 
-def _made(route: Mapping[str, Any], present: Sequence[Mapping[str, Any]], wanted: Weights) -> list[dict[str, Any]]:
-    return weights.put_back(present, route["actions"], _groups(route), wanted)
+def _made(route: Route, present: Sequence[Action], wanted: Weights) -> list[dict[str, Any]]:
+    """A card that was kept in tags knows no actions: then what stands before, such as a login, stays."""
+    known = route["actions"] or [each for each in present if each.get("Type") not in weights.LAST]
+    return weights.put_back(present, known, _groups(route), wanted)
 
 
-def _command(target: Target, route: Mapping[str, Any], actions: Sequence[Mapping[str, Any]]) -> str:
-    verb = "modify-rule" if route["rule"] else "modify-listener"
-    told = json.dumps(list(actions), separators=(",", ":"))
-    return _aws(target, verb, *_named(route), "--actions" if route["rule"] else "--default-actions", told)
+def _written(call: Calls, route: Route, actions: list[dict[str, Any]]) -> Sequence[Action] | ProviderError:
+    try:
+        return call.write(route, actions)
+    except ProviderError as error:
+        return error
 
 
-def _look(target: Target, route: Mapping[str, Any]) -> str:
-    if route["rule"]:
-        return _aws(target, "describe-rules", "--rule-arns", route["rule"], "--query", "Rules[].Actions")
-    query = ("--query", "Listeners[].DefaultActions")
-    return _aws(target, "describe-listeners", "--listener-arns", route["listener"], *query)
+def _is_gone(error: ProviderError) -> bool:
+    """The route, not one of its target groups."""
+    from providers.aws.errors import code_of
+
+    return code_of(error) in ("ListenerNotFound", "RuleNotFound")
 
 
-def _named(route: Mapping[str, Any]) -> tuple[str, str]:
-    return ("--rule-arn", route["rule"]) if route["rule"] else ("--listener-arn", route["listener"])
-
-
-def _aws(target: Target, verb: str, *arguments: str) -> str:
-    """A role's credentials are in the environment by then; a profile would go before them."""
-    place = target["place"]
-    profile = ("--profile", place["profile"]) if place["profile"] and not place["role"] else ()
-    endpoint = ("--endpoint-url", place["endpoint_url"]) if place["endpoint_url"] else ()
-    return shlex.join(["aws", "elbv2", verb, "--region", place["region"], *profile, *endpoint, *arguments])
-
-
-def _as_role(target: Target) -> str:
-    place = target["place"]
-    profile = ("--profile", place["profile"]) if place["profile"] else ()
-    external = ("--external-id", place["external_id"]) if place["external_id"] else ()
-    endpoint = ("--endpoint-url", place["endpoint_url"]) if place["endpoint_url"] else ()
-    asked = ("--role-arn", place["role"], "--role-session-name", ROLE_FOR, *external)
-    kept = ("--query", "Credentials.[AccessKeyId,SecretAccessKey,SessionToken]", "--output", "text")
-    where = ("--region", place["region"], *profile, *endpoint)
-    command = shlex.join(["aws", "sts", "assume-role", *where, *asked, *kept])
-    names = "AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_SESSION_TOKEN=%s"
-    return f'export $(printf "{names}" $({command}))'
+def _unfinished(moved: list[str], failed: Mapping[str, ProviderError], commands: Mapping[str, str]) -> ProviderError:
+    lines = "\n".join(f"{name}: {error}\n  {commands[name]}" for name, error in failed.items())
+    text = f"{len(moved)} of {len(moved) + len(failed)} routes were put back; not\n{lines}"
+    if moved:
+        return PartlyDone(text, moved, {name: commands[name] for name in failed})
+    return type(next(iter(failed.values())))(text)

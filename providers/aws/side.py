@@ -50,7 +50,7 @@ def serving_side(cloud: Cloud, options: Options) -> Side:
 
 def read_side(cloud: Cloud, options: Options, slot: Slot) -> Side:
     name = options.group(slot)
-    group = read_groups(cloud, [name]).get(name)
+    group = read_groups(cloud, [options.group(each) for each in SLOTS]).get(name)  # as whoever asks for both
     if group is None:
         raise NotFound(f"there is no Auto Scaling group {name} ({slot}) in {cloud.place.region}")
     template, ids = read_template(cloud, group), [str(member["InstanceId"]) for member in members(group)]

@@ -103,6 +103,10 @@ class Slots:
                     _keep(self._templates, key, (self._clock.now(), known))
         return known
 
+    def image(self, cloud: Cloud, group: Group) -> str | None:
+        """What a group launches, or what patches in place made of that."""
+        return composite(self.template(cloud, group).image, tag(group, PATCHED))
+
     def settings(self, cloud: Cloud, names: Iterable[str], *, fresh: bool = False) -> dict[str, Settings]:
         """By group."""
         now, found, asked = self._clock.now(), dict[str, Settings](), list(names)
@@ -155,7 +159,7 @@ class Slots:
         naming = Naming.neutral(look.options, slot)
         return Environment(
             slot,
-            composite(template.image, tag(group, PATCHED)),
+            self.image(cloud, group),
             capacity=group["DesiredCapacity"],
             floor=group["MinSize"],
             owner=owner_of(group),

@@ -21,7 +21,7 @@ ANSWERED_ONLY = {
 }
 """What AWS tells of a template's data and does not take back."""
 LOOK_BACK = 50
-"""So many of the latest versions are looked through for one that an earlier try wrote."""
+"""So many of the latest versions are looked through for one that an earlier try wrote, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +108,14 @@ def request(data: Mapping[str, Any], image: str) -> dict[str, Any]:
     return {**written, "ImageId": image}
 
 
-def write_version(cloud: Cloud, writing: Writing, template_id: str, data: Mapping[str, Any], token: str) -> int:
-    """The number of a new version with all of this data; one that carries the token already is that version."""
+def write_version(
+    cloud: Cloud, writing: Writing, template_id: str, data: Mapping[str, Any], token: str, since: int
+) -> int:
+    """The number of a new version with all of this data; one that carries the token already is that version. It is
+    looked for among those from `since` on, a number that was there before the write was first tried."""
     known = {"LaunchTemplateId": template_id}
-    latest = cloud.read("ec2", "describe_launch_template_versions", **known, Versions=["$Latest"])
-    newest = latest["LaunchTemplateVersions"][0]
-    if newest.get("VersionDescription") == described(token):
-        return int(newest["VersionNumber"])
-    first = max(int(newest["VersionNumber"]) - LOOK_BACK, 1)
     recent = cloud.pages(
-        "ec2", "describe_launch_template_versions", "LaunchTemplateVersions", **known, MinVersion=str(first)
+        "ec2", "describe_launch_template_versions", "LaunchTemplateVersions", **known, MinVersion=str(since)
     )
     for version in recent:
         if version.get("VersionDescription") == described(token):
@@ -167,7 +165,9 @@ def write_own_template(
                 raise Transient(f"the launch template {name} exists and is not shown yet") from error
     if tag(present, OWNER) != owner:
         raise Conflict(f"a launch template {name} exists and is not ours; rename it, or make the standby permanent")
-    return present["LaunchTemplateId"], write_version(cloud, writing, present["LaunchTemplateId"], data, token)
+    since = max(int(present["LatestVersionNumber"]) - LOOK_BACK, 1)
+    number = write_version(cloud, writing, present["LaunchTemplateId"], data, token, since)
+    return present["LaunchTemplateId"], number
 
 
 def delete_own_template(cloud: Cloud, writing: Writing, name: str, owner: str) -> bool:

@@ -8,20 +8,25 @@ from typing import Any
 from providers.aws import marks, routes, weights
 from providers.aws.cloud import Cloud, Clouds, Place, Writing
 from providers.aws.counters import Counting
-from providers.aws.groups import Group, owner_of, read_groups
+from providers.aws.groups import owner_of, read_groups
+from providers.aws.hosting import Hosting
 from providers.aws.members import plan_exactly, plan_none
 from providers.aws.mirroring import follow_target_groups
 from providers.aws.options import Options
+from providers.aws.quick import kept
 from providers.aws.routes import Seen, groups_of
 from providers.aws.targets import Listed, health, health_of, read_health, registered
 from providers.aws.weights import checked
 from providers.base import (
+    EVERYTHING,
     SLOTS,
+    UNREAD,
     Counters,
     HoldMark,
     Instance,
     Invalid,
     NotFound,
+    Parts,
     ProviderError,
     Reading,
     Route,
@@ -41,19 +46,20 @@ class AwsTraffic:
     def __init__(self, clouds: Clouds) -> None:
         self._clouds = clouds
         self._counting = Counting(clouds.context.clock)
+        self._hosting = Hosting(clouds.context.clock)
 
     def route(self, service: Service) -> Route:
         """All routes, read directly."""
         return routes.read_route(*self._clouds.of(service))
 
-    def observe(self, services: Sequence[Service]) -> Mapping[str, Reading]:
+    def observe(self, services: Sequence[Service], parts: Parts = EVERYTHING) -> Mapping[str, Reading]:
         """Services that cannot be read are absent, so that they blind nobody else; when nothing at all could be read,
         the reason is raised, unless it is that nothing is there."""
         found: dict[str, Reading] = {}
         failed: list[ProviderError] = []
         for cloud, named in self._clouds.grouped(services):
             try:
-                found |= self._readings(cloud, named, failed)
+                found |= self._readings(cloud, named, parts, failed)
             except ProviderError as error:
                 failed.append(error)
         worse = [error for error in failed if not isinstance(error, NotFound)]
@@ -122,6 +128,14 @@ class AwsTraffic:
             else:
                 routes.set_tags(writing, options, marks.tags_of(mark))
 
+    def keep_card(self, service: Service, card: Mapping[str, Any], token: str) -> None:
+        """In tags of the last route. Invalid where they have no room for it."""
+        with self._clouds.writing(service) as (writing, options):
+            tags = kept.tags_of(card)
+            if not tags:
+                raise Invalid(f"service {service.name}: {len(options.routes)} routes are too many to be kept in tags")
+            routes.set_tags(writing, options, tags)
+
     def test_route(self, service: Service, slot: Slot) -> TestRoute:
         _, options = self._clouds.of(service)
         if options.test_urls:
@@ -158,43 +172,60 @@ class AwsTraffic:
         }
 
     def _readings(
-        self, cloud: Cloud, named: Mapping[str, Options], failed: list[ProviderError]
+        self, cloud: Cloud, named: Mapping[str, Options], parts: Parts, failed: list[ProviderError]
     ) -> Mapping[str, Reading]:
+        told: dict[str, Route] = dict.fromkeys(named, UNREAD)
         seen: dict[str, Seen] = {}
-        told: dict[str, Route] = {}
-        for name, look in routes.look_at(cloud, named).items():
-            try:
-                if isinstance(look, ProviderError):
-                    raise look
-                told[name], seen[name] = look.route, look
-            except ProviderError as error:
-                failed.append(error)
-        groups = read_groups(cloud, [each.options.group(slot) for each in seen.values() for slot in SLOTS])
-        asked = {name: {slot: _worth_asking(each, slot, groups) for slot in SLOTS} for name, each in seen.items()}
+        if parts.route or parts.counters:
+            told, seen = _routes(cloud, named, parts, failed)
+        asked = self._worth_asking(cloud, {name: named[name] for name in told}, seen, parts)
         listed = read_health(cloud, [arn for slots in asked.values() for arns in slots.values() for arn in arns])
         for name, slots in asked.items():
             wrong = [each for arns in slots.values() for arn in arns if isinstance(each := listed[arn], ProviderError)]
             if wrong:
                 failed.append(wrong[0])
-                del seen[name]
-        counters_id, counters = self._counted(cloud, seen)
+                del told[name]
+        counters_id, counters = self._counted(cloud, {name: seen[name] for name in told if name in seen}, parts)
         now = cloud.clock.now()
         return {
             name: Reading(
-                told[name],
-                {slot: health([_listed(listed[arn]) for arn in asked[name][slot]]) for slot in SLOTS},
+                route,
+                {slot: health([_listed(listed[arn]) for arn in arns]) for slot, arns in asked[name].items()},
                 counters.get(name, {}),
                 counters_id,
                 now,
             )
-            for name in seen
+            for name, route in told.items()
         }
 
-    def _counted(self, cloud: Cloud, seen: Mapping[str, Seen]) -> tuple[str, Mapping[str, Mapping[Slot, Counters]]]:
+    def _worth_asking(
+        self, cloud: Cloud, named: Mapping[str, Options], seen: Mapping[str, Seen], parts: Parts
+    ) -> dict[str, dict[Slot, tuple[str, ...]]]:
+        """The target groups of each slot; none where it has neither hosts nor weight, for then there is nothing to be
+        judged. Who asks for the targets alone means a slot that has hosts, or had some a moment ago."""
+        if not parts.route or not parts.targets:
+            return {name: {slot: each.target_groups(slot) for slot in parts.targets} for name, each in named.items()}
+        sides = {(name, slot) for name in named for slot in parts.targets}
+        served = {side for side in sides if seen[side[0]].share(side[1])}
+        groups = {side: named[side[0]].group(side[1]) for side in sides - served}
+        hosting = self._hosting.among(cloud, groups.values())
+        return {
+            name: {
+                slot: each.target_groups(slot) if (name, slot) in served or groups[name, slot] in hosting else ()
+                for slot in parts.targets
+            }
+            for name, each in named.items()
+        }
+
+    def _counted(
+        self, cloud: Cloud, seen: Mapping[str, Seen], parts: Parts
+    ) -> tuple[str, Mapping[str, Mapping[Slot, Counters]]]:
         """None at all where CloudWatch does not answer: route and health are known all the same, and a way back needs
         no more than them."""
+        if not parts.counters:
+            return UNCOUNTED, {}
         try:
-            return self._counting.read(cloud, seen)
+            return self._counting.read(cloud, seen, parts.counters)
         except ProviderError:
             return UNCOUNTED, {}
 
@@ -215,11 +246,20 @@ class AwsTraffic:
             plan_none(cloud, group, health_of(cloud, ours)).carry_out(writing)
 
 
-def _worth_asking(seen: Seen, slot: Slot, groups: Mapping[str, Group]) -> tuple[str, ...]:
-    """The slot's target groups; none where it has neither hosts nor weight, for then there is nothing to be judged."""
-    group = groups.get(seen.options.group(slot))
-    idle = not (group and group.get("Instances")) and not seen.share(slot)
-    return () if idle else seen.options.target_groups(slot)
+def _routes(
+    cloud: Cloud, named: Mapping[str, Options], parts: Parts, failed: list[ProviderError]
+) -> tuple[dict[str, Route], dict[str, Seen]]:
+    """What can be read of the services' routes; the mark only where the route is asked for."""
+    told: dict[str, Route] = {}
+    seen: dict[str, Seen] = {}
+    for name, look in routes.look_at(cloud, named, tags=parts.route).items():
+        try:
+            if isinstance(look, ProviderError):
+                raise look
+            told[name], seen[name] = look.route if parts.route else UNREAD, look
+        except ProviderError as error:
+            failed.append(error)
+    return told, seen
 
 
 def _listed(found: Listed | ProviderError) -> Listed:

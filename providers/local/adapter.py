@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 
 from providers.base import Context, Provider, Service, Transient
+from providers.local import way_back
 from providers.local.balancer import launcher
 from providers.local.compute import LocalCompute
 from providers.local.diagnose import diagnose, relaunch, repair
@@ -31,6 +32,7 @@ def build(context: Context) -> Provider:
         patcher=LocalPatcher(homes, compute),
         inventory=LocalInventory(homes),
         write_timeout_s=WRITE_S,
+        way_back_lacks=lambda service, slot, image: way_back.lacks(homes, service, slot, image),
     )
 
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from providers.base import SLOTS, Environment, Instance, Invalid, NotFound, Service, Slot
+from providers.base import SLOTS, Environment, Instance, Invalid, NotFound, Service, Size, Slot
 from providers.local.files import locked
 from providers.local.home import LOCK_S, Home, Homes
 from providers.local.options import port_range, resolve_environment
@@ -27,6 +27,13 @@ class LocalCompute:
         if not home.exists:
             raise NotFound(f"service {home.name} was never stood up here; do that with: rollout up {home.name}")
         return {slot: self._environment(home, slot) for slot in SLOTS}
+
+    def sizes(self, service: Service) -> Mapping[Slot, Size]:
+        alive = [each.slot for each in observed(self._homes.of(service)) if each.state != "failed"]
+        return {
+            slot: Size(seen.exists, seen.capacity, seen.floor, alive.count(slot), seen.owner)
+            for slot, seen in self.describe(service).items()
+        }
 
     def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
         return {service.name: observed(self._homes.of(service)) for service in services}

@@ -16,9 +16,13 @@ from providers.base import SLOTS, Invalid, NotFound, Slot, Transient, Weights
 from providers.local import balancers, revision
 from providers.local.balancer import client, launcher, store
 from providers.local.balancer.answers import StateAnswer
+from providers.local.balancer.config import CONFIG
 from providers.local.balancer.mark import MARK
 from providers.local.balancer.state import InvalidState, Unservable, split_address
+from providers.local.by_hand import by_hand as by_hand
+from providers.local.records import Records
 
+SERVICES_AT_ONCE = 16
 CALL_S = 1.5
 START_S = 10.0
 STOP_S = 1.0
@@ -80,6 +84,39 @@ def set_mark(target: Mapping[str, Any], mark: Mapping[str, Any] | None, token: s
         path.unlink(missing_ok=True)
     else:
         store.write_atomic(path, json.dumps(dict(mark)).encode() + b"\n")
+
+
+def cut(target: Mapping[str, Any], slot: Slot, token: str) -> int:
+    """End what is open on a slot; how many requests that were. The same again is harmless, so `token` is unused.
+
+    Raises NotFound, Invalid, Transient.
+    """
+    folder = _folder(target)
+    try:
+        return balancers.of(folder).client(folder, CALL_S).cut(slot)
+    except client.Refused as error:
+        raise Invalid(f"service {target['service']}: {error}") from None
+    except client.Unreachable as error:
+        raise Transient(f"service {target['service']}: {error}") from None
+
+
+def matches(target: Mapping[str, Any], named: str) -> bool:
+    """Is this an instance of the service's (id or process id), an address or port of one, or where the service listens?
+
+    Read from files; starts nothing. Raises NotFound, Transient.
+    """
+    folder = _folder(target)
+    bare = named.removeprefix("http://").removeprefix(":").rstrip("/")
+    try:
+        state, _ = store.load(folder)
+        config = json.loads((folder / CONFIG).read_bytes())
+        records = Records(folder.parent / "instances").all()
+    except (store.StateUnusable, OSError, ValueError, TypeError) as error:
+        raise Transient(f"{folder}: {error}") from None
+    listening = [str(config[key]) for key in ("listen", "test_listen") if config.get(key)]
+    addresses = [*listening, *(each for slot in SLOTS for each in state.targets[slot])]
+    instances = [name for each in records for name in (each.id, str(each.pid))]
+    return bare in {*addresses, *(each.rpartition(":")[2] for each in addresses), *instances}
 
 
 def _folder(target: Mapping[str, Any]) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from providers.base import (
+    EVERYTHING,
     SLOTS,
     Conflict,
     Counters,
@@ -14,6 +15,7 @@ from providers.base import (
     Instance,
     Invalid,
     NotFound,
+    Parts,
     Reading,
     Route,
     Service,
@@ -45,7 +47,8 @@ class LocalTraffic:
         front = self._front(service)
         return front.route(front.state())
 
-    def observe(self, services: Sequence[Service]) -> Mapping[str, Reading]:
+    def observe(self, services: Sequence[Service], parts: Parts = EVERYTHING) -> Mapping[str, Reading]:
+        """Always all of it: it costs one question to the balancer."""
         return {service.name: _reading(self._front(service)) for service in services}
 
     def attach(self, service: Service, slot: Slot, instances: Sequence[Instance], token: str) -> None:

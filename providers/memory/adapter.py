@@ -68,6 +68,10 @@ class Options:
     connections: int = 20
     self_healing: bool = True
     images: Mapping[str, ImageOptions] = field(default_factory=_examples)
+    account: str = ""
+    region: str = ""
+    zone: str = ""
+    """Where it is said to be; nothing else hangs on it."""
 
     @classmethod
     def from_plain(cls, options: Mapping[str, Any]) -> Options:
@@ -84,6 +88,11 @@ class Options:
     def settings(self) -> Settings:
         chosen = asdict(self)
         return Settings(**{f.name: chosen[f.name] for f in fields(Settings) if f.name in chosen})
+
+
+def shares_images(reference: str) -> bool:
+    """All services here are in one cloud, which knows each image by one name."""
+    return True
 
 
 def build(context: Context) -> Provider:
@@ -109,6 +118,7 @@ def build(context: Context) -> Provider:
 
 def provider_for(cloud: SimCloud, knowledge: Knowledge | None = None) -> Provider:
     """The contracts of a cloud that is already there, and what it is to know beyond them."""
+    known = knowledge or Knowledge()
     return Provider(
         name="memory",
         compute=MemoryCompute(cloud),
@@ -116,5 +126,8 @@ def provider_for(cloud: SimCloud, knowledge: Knowledge | None = None) -> Provide
         patcher=MemoryPatcher(cloud),
         inventory=MemoryInventory(cloud),
         write_timeout_s=cloud.write_timeout_s,
-        insight=MemoryInsight(cloud, knowledge or Knowledge()),
+        insight=MemoryInsight(cloud, known),
+        way_back_lacks=lambda service, slot, image: cloud.read(
+            "way_back_lacks", service, lambda svc: tuple(known.lacking), slot, image
+        ),
     )

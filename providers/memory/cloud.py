@@ -159,7 +159,9 @@ class SimCloud:
         self._admit_read(call)
         return self._answer(call, self.service(service), answer, detail)
 
-    def read_all(self, call: str, services: Sequence[Service], answer: Callable[[SimService], R]) -> dict[str, R]:
+    def read_all(
+        self, call: str, services: Sequence[Service], answer: Callable[[SimService], R], *detail: Any
+    ) -> dict[str, R]:
         """One call for many services; those that do not exist are left out, so that they blind nobody else."""
         self._admit_read(call)
         found: dict[str, R] = {}
@@ -168,7 +170,7 @@ class SimCloud:
                 svc = self.service(service)
             except NotFound:
                 continue
-            found[service.name] = self._answer(call, svc, answer, ())
+            found[service.name] = self._answer(call, svc, answer, detail)
         return found
 
     def write(

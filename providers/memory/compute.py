@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from providers.base import SLOTS, Environment, Instance, Invalid, Service, Slot
+from providers.base import SLOTS, Environment, Instance, Invalid, Service, Size, Slot
 
 from . import balancer, machines, views
 from .cloud import SimCloud
@@ -20,6 +20,12 @@ class MemoryCompute:
             return {slot: views.environment(svc, slot) for slot in SLOTS}
 
         return self._cloud.read("compute.describe", service, answer)
+
+    def sizes(self, service: Service) -> Mapping[Slot, Size]:
+        def answer(svc: SimService) -> dict[Slot, Size]:
+            return {slot: views.size(svc, slot) for slot in SLOTS}
+
+        return self._cloud.read("compute.sizes", service, answer)
 
     def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
         def answer(svc: SimService) -> tuple[Instance, ...]:

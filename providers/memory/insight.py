@@ -15,13 +15,14 @@ from .model import SimInstance, SimService
 class Knowledge:
     """Plain fields that may change at any moment. Without them all is well.
 
-    impaired: instance → why; figures: metric's name → its value for each slot.
+    impaired: instance → why; figures: metric's name → its value for each slot; lacking: what any way back lacks.
     """
 
     concerns: list[Concern] = field(default_factory=list)
     impaired: dict[str, str] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
     figures: dict[str, Mapping[Slot, float]] = field(default_factory=dict)
+    lacking: list[str] = field(default_factory=list)
 
 
 class MemoryInsight:

@@ -14,6 +14,8 @@ from . import balancer
 from .cloud import SimCloud, find
 from .model import SimService, nothing
 
+SERVICES_AT_ONCE = 16
+
 
 def read(target: Mapping[str, Any]) -> dict[str, Any]:
     """Declared weights, revision and mark; for each slot healthy, unhealthy and unknown targets, and connections."""
@@ -45,6 +47,28 @@ def set_mark(target: Mapping[str, Any], mark: Mapping[str, Any] | None, token: s
         return None, balancer.set_mark(svc, wanted)
 
     cloud.write("emergency.set_mark", service, None, token, (wanted,), act, nothing)
+
+
+def cut(target: Mapping[str, Any], slot: Slot, token: str) -> int:
+    """Close what is open on a slot, and say how much that was."""
+    cloud, service = _reached(target)
+
+    def act(svc: SimService) -> tuple[int, str]:
+        closed = balancer.cut(svc, slot, cloud.timeline.now)
+        return closed, f"{closed} closed on {slot}"
+
+    return cloud.write("emergency.cut", service, slot, token, (), act, lambda _: 0)
+
+
+def matches(target: Mapping[str, Any], named: str) -> bool:
+    """Is this an instance of the service, or its address?"""
+    cloud, service = _reached(target)
+
+    def answer(svc: SimService) -> bool:
+        hosts = [host for slot in svc.slots.values() for host in slot.instances]
+        return any(named in (host.id, host.address) for host in hosts)
+
+    return cloud.read("emergency.matches", service, answer, named)
 
 
 def _reached(target: Mapping[str, Any]) -> tuple[SimCloud, Service]:

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from providers.base import (
-    SLOTS,
+    EVERYTHING,
     Conflict,
     HoldMark,
     Instance,
     Invalid,
     NotFound,
+    Parts,
     Reading,
     Route,
     Service,
     Slot,
-    TargetHealth,
     TestRoute,
     Weights,
 )
@@ -33,14 +33,14 @@ class MemoryTraffic:
     def route(self, service: Service) -> Route:
         return self._cloud.read("traffic.route", service, views.route)
 
-    def observe(self, services: Sequence[Service]) -> Mapping[str, Reading]:
+    def observe(self, services: Sequence[Service], parts: Parts = EVERYTHING) -> Mapping[str, Reading]:
         cloud = self._cloud
 
         def answer(svc: SimService) -> Reading:
-            targets: dict[Slot, TargetHealth] = {slot: balancer.target_health(cloud, svc, slot) for slot in SLOTS}
-            return views.reading(svc, targets, cloud.timeline.now)
+            health = {slot: balancer.target_health(cloud, svc, slot) for slot in parts.targets}
+            return views.reading(svc, health, cloud.timeline.now, parts)
 
-        return cloud.read_all("traffic.observe", services, answer)
+        return cloud.read_all("traffic.observe", services, answer, parts)
 
     def attach(self, service: Service, slot: Slot, instances: Sequence[Instance], token: str) -> None:
         cloud, wanted = self._cloud, tuple(sorted(instance.id for instance in instances))

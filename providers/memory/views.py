@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from providers.base import (
+    EVERYTHING,
     SLOTS,
+    UNREAD,
     Counters,
     Environment,
     HostInventory,
+    Parts,
     Reading,
     Route,
+    Size,
     Slot,
     TargetHealth,
     plain,
@@ -38,6 +42,12 @@ def environment(svc: SimService, slot: Slot) -> Environment:
     )
 
 
+def size(svc: SimService, slot: Slot) -> Size:
+    side, seen = svc.slots[slot], environment(svc, slot)
+    alive = sum(instance.state != "failed" for instance in side.instances)
+    return Size(seen.exists, seen.capacity, seen.floor, alive, seen.owner)
+
+
 def revision(number: int) -> str:
     return f"r{number}"
 
@@ -53,10 +63,10 @@ def observed_route(svc: SimService) -> Route:
     return Route(dict(svc.observed), revision(svc.revision if caught_up else svc.observed_revision), svc.mark)
 
 
-def reading(svc: SimService, targets: dict[Slot, TargetHealth], now: float) -> Reading:
+def reading(svc: SimService, targets: dict[Slot, TargetHealth], now: float, parts: Parts = EVERYTHING) -> Reading:
     balancer.accrue(svc, now)
-    counted: dict[Slot, Counters] = {slot: balancer.counters(svc, slot, now) for slot in SLOTS}
-    return Reading(observed_route(svc), targets, counted, f"{svc.name}-{svc.counters}", now)
+    counted: dict[Slot, Counters] = {slot: balancer.counters(svc, slot, now) for slot in parts.counters}
+    return Reading(observed_route(svc) if parts.route else UNREAD, targets, counted, f"{svc.name}-{svc.counters}", now)
 
 
 def reset_counters(svc: SimService, now: float) -> None:

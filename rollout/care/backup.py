@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -18,16 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.care.chains import snapshot
 from rollout.care.checkpoint import sync_folder
 from rollout.care.replacing import put_in_place
 from rollout.care.restored import RESTORED, fact, set_fact
 from rollout.care.verify import verify_store
-from rollout.database import Database, StoreError
+from rollout.database import Database, SqliteDatabase, StoreError, snapshot
 from rollout.fleet_journal import FleetJournal, append_to_fleet
 from rollout.journal import canonical
-from rollout.lease import LEASE_S, Holder, is_provably_dead
-from rollout.presence import present_server
+from rollout.lease import LEASE_S, Holder, is_provably_dead, is_seen_here
+from rollout.presence import present_server, present_workers
 from rollout.state_dir import share
 
 if TYPE_CHECKING:
@@ -57,6 +55,7 @@ class Restored:
 
 def back_up(installation: Installation, target: Path, *, by: str, force: bool = False) -> dict[str, Any]:
     """Copy the store to `target` (mode 0600) and say what is in it. FileExistsError unless `force`, BadBackup."""
+    _raise_unless_file(installation)
     store, now = installation.store, installation.clock.now()
     if target.exists() and not force:
         raise FileExistsError(f"{target} is there already; to overwrite it: --force")
@@ -76,6 +75,7 @@ def back_up(installation: Installation, target: Path, *, by: str, force: bool = 
 
 def restore(installation: Installation, source: Path, *, by: str) -> Restored:
     """Put a backup in the store's place, rollback-only. BadBackup, StillDriven: then nothing was changed."""
+    _raise_unless_file(installation)
     path, now = installation.store_path, installation.clock.now()
     if not source.is_file():
         raise BadBackup(f"there is no backup {source}")
@@ -93,9 +93,21 @@ def restore(installation: Installation, source: Path, *, by: str) -> Restored:
     return Restored(aside, rollouts, taken_at, unsure)
 
 
+def _raise_unless_file(installation: Installation) -> None:
+    """PostgreSQL has its own tools for this, which also know how to go back to any moment."""
+    if installation.is_shared:
+        where = installation.store_name
+        raise BadBackup(
+            f"the store {where} is backed up and put back by PostgreSQL's own tools; nothing was changed. "
+            f"Backup: pg_dump --format=custom --file=FILE '{where}'. Restore, once nobody serves or drives: "
+            f"pg_restore --clean --if-exists --single-transaction --dbname='{where}' FILE; then, before anything "
+            f"else: rollout repair --restored"
+        )
+
+
 def _raise_unless_restored(path: Path, declared: str, aside: Path | None) -> None:
     """A log of another store, replayed into this one, would show here."""
-    database = Database(path)
+    database = SqliteDatabase(path)
     try:
         if fact(database, RESTORED) != declared:
             kept = f" The store from before is {aside}." if aside else ""
@@ -186,7 +198,7 @@ def _migrate(path: Path) -> None:
             raise StoreError(str(error)) from error
     if not {"rollouts", "journal", "services"} <= tables:
         raise StoreError("it has no rollouts in it")
-    _single_file(Database(path))
+    _single_file(SqliteDatabase(path))
 
 
 def _single_file(database: Database) -> None:
@@ -196,7 +208,7 @@ def _single_file(database: Database) -> None:
 
 def _declare_taken(copy: Path, now: float) -> None:
     """A backup knows itself when it was taken."""
-    database = Database(copy)
+    database = SqliteDatabase(copy)
     with database.transaction() as db:
         set_fact(db, TAKEN, canonical(now))
     _single_file(database)
@@ -212,7 +224,7 @@ def _taken_at(database: Database) -> float | None:
 
 def _declare_restored(copy: Path, source: Path, by: str, now: float) -> tuple[str, int, float | None]:
     """Write into the copy what it will be, and forget who drove it when it was taken."""
-    database = Database(copy)
+    database = SqliteDatabase(copy)
     taken_at = _taken_at(database)
     declared = canonical({"at": now, "from": str(source), "taken_at": taken_at})
     with database.transaction() as db:
@@ -238,7 +250,7 @@ def _raise_if_driven(path: Path, now: float) -> str:
     if not path.exists():
         return ""
     try:
-        database = Database(path)
+        database = SqliteDatabase(path)
     except StoreError as error:
         return f"whether anybody drives could not be read from the store that is replaced: {error}"
     try:
@@ -256,9 +268,10 @@ def drivers_of(database: Database, now: float) -> list[str]:
     """Who may be working with a store: a server, drivers and lease holders that are not provably dead."""
     server = present_server(database, now)
     found = [f"rollout serve is {server.holder}"] if server else []
+    found += [f"rollout worker is {each.holder}" for each in present_workers(database, now)]
     for rollout, text, seen_at in database.all("SELECT rollout, holder, seen_at FROM drivers ORDER BY rollout"):
         holder = Holder.from_json(json.loads(text))
-        near = holder.host == socket.gethostname() or abs(now - seen_at) <= LEASE_S
+        near = is_seen_here(holder) or abs(now - seen_at) <= LEASE_S
         if near and not is_provably_dead(holder):
             found.append(f"{rollout} is driven by {holder}")
     query = "SELECT name, holder FROM services WHERE holder IS NOT NULL AND lease_expires_at > ? ORDER BY name"

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from rollout.database import StoreError
+from rollout.database import Reads
 from rollout.fleet_journal import FLEET
 from rollout.journal import GENESIS, Entry, Journal, canonical, first_broken_link
 
@@ -41,41 +38,6 @@ class Chain:
         if self.pruned:
             return self.head[1] if seq == self.head[0] else None
         return self.entries[seq - 1].hash if seq <= len(self.entries) else None
-
-
-class Reads(Protocol):
-    """A store that can be asked: rollout.database.Database, or a snapshot of one."""
-
-    def all(self, query: str, *arguments: Any) -> list[Any]: ...
-
-
-class _Snapshot:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
-        self._db.execute("BEGIN")
-
-    def all(self, query: str, *arguments: Any) -> list[Any]:
-        try:
-            return self._db.execute(query, arguments).fetchall()
-        except sqlite3.Error as error:
-            raise StoreError(f"the store {self._path} cannot be read: {error}") from error
-
-    def close(self) -> None:
-        self._db.close()
-
-
-@contextmanager
-def snapshot(path: Path | str) -> Iterator[Reads]:
-    """The store as it is at one instant, while others go on writing to it. Raises StoreError."""
-    try:
-        taken = _Snapshot(Path(path))
-    except sqlite3.Error as error:
-        raise StoreError(f"the store {path} cannot be read: {error}") from error
-    try:
-        yield taken
-    finally:
-        taken.close()
 
 
 class Unreadable(ValueError):

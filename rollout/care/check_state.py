@@ -99,7 +99,7 @@ def cards(installation: Installation) -> Iterator[Finding]:
     for told in unreadable:
         yield problem("cards", told, "rollout repair writes it again, if its rollout is open")
     known = set(installation.fleet.services)
-    with_store = installation.store_path.exists()
+    with_store = installation.has_store
     strange = 0
     for card in readable:
         path = folder.path(card.service)

@@ -8,11 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.care.chains import fleet_chain, rollout_chains, snapshot
+from rollout.care.chains import fleet_chain, rollout_chains
 from rollout.care.checkpoint import FILE, read_checkpoints
 from rollout.care.findings import Finding, ok, problem, warning
 from rollout.care.restored import is_rollback_only, looks_restored
 from rollout.care.verify import when
+from rollout.database import StoreError
 from rollout.schema import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ LATE = 2.0
 
 def opens(installation: Installation) -> Iterator[Finding]:
     """Is it there, a store of this release, and undamaged?"""
+    if installation.is_shared:
+        yield from _shared(installation)
+        return
     path = installation.store_path
     if not path.exists():
         yield warning("store", f"there is no store at {path} yet", "the first rollout up or rollout start makes it")
@@ -47,6 +51,36 @@ def opens(installation: Installation) -> Iterator[Finding]:
         yield ok("store", f"{path} opens, schema {schema}, and is undamaged")
 
 
+def _shared(installation: Installation) -> Iterator[Finding]:
+    try:
+        path = installation.store.path
+        ((version,),) = installation.store.db.all("SELECT current_setting('server_version')")
+    except StoreError as error:
+        fix = "see the message, and `store:` in the fleet file; until then rollout rollback works without the store"
+        yield problem("store", str(error), fix)
+        return
+    yield ok("store", f"{path} answers (PostgreSQL {version}), schema {len(MIGRATIONS)}")
+
+
+def server(installation: Installation) -> Iterator[Finding]:
+    """PostgreSQL: does it keep what it says it has kept, and how far is its clock from this machine's?"""
+    if not installation.is_shared:
+        return
+    from rollout.wiring import SystemClock
+
+    store = installation.store
+    ((fsync,),) = store.db.all("SELECT current_setting('fsync')")
+    if fsync != "on":
+        fix = "set fsync = on: a power cut takes what was done out of the journal, and traffic stays where it is"
+        yield problem("server", f"{store.path} does not flush to disk what it keeps (fsync = {fsync})", fix)
+    apart_s = abs((store.db.time() or 0.0) - SystemClock().now())
+    if apart_s > AHEAD_S:
+        text = f"the store's clock and this machine's are {apart_s:.0f} s apart; the store's is used"
+        yield warning("server", text, "let both follow the same time servers")
+    if fsync == "on" and apart_s <= AHEAD_S:
+        yield ok("server", "it flushes to disk, and its clock is this machine's")
+
+
 def heads(installation: Installation) -> Iterator[Finding]:
     """The head of every journal is its last entry; journals of open rollouts are recomputed as a whole."""
     db = installation.store.db
@@ -56,7 +90,7 @@ def heads(installation: Installation) -> Iterator[Finding]:
         " OR EXISTS (SELECT 1 FROM journal k WHERE k.rollout = r.id AND k.seq > r.head_seq))"
     )
     found = [f"{name}: its head is not its last entry" for (name,) in wrong]
-    with snapshot(installation.store.path) as taken:
+    with installation.store.db.snapshot() as taken:
         fleet = fleet_chain(taken)
         found += [f"the fleet's own record: {fleet.problem}"] if fleet.problem else []
         for (name,) in taken.all("SELECT id FROM rollouts WHERE closed_at IS NULL"):
@@ -114,8 +148,8 @@ def _same_disk(path: Path, folder: Path) -> bool:
 
 def clock(installation: Installation) -> Iterator[Finding]:
     """Is it later than the latest entry? Whether it is right is not judged."""
-    query = "SELECT max(at) FROM (SELECT max(at) AS at FROM journal UNION ALL SELECT max(at) FROM fleet_journal)"
-    (latest,) = installation.store.db.all(query)[0]
+    latest_of = "SELECT max(at) AS at FROM journal UNION ALL SELECT max(at) FROM fleet_journal"
+    (latest,) = installation.store.db.all(f"SELECT max(at) FROM ({latest_of}) AS either")[0]  # noqa: S608 - fixed
     now = installation.clock.now()
     if latest is not None and latest > now + AHEAD_S:
         text = f"the journal's latest entry is of {when(latest)}, and this machine says {when(now)}"

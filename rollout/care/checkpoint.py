@@ -7,13 +7,11 @@ but for closed ones that an earlier line of the file names as closed with the sa
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from rollout.care.chains import Head
 from rollout.fleet_journal import FleetJournal
 from rollout.journal import GENESIS, canonical
-from rollout.state_dir import share
 
 if TYPE_CHECKING:
     from rollout.database import Database
@@ -88,23 +85,12 @@ def write_checkpoint(installation: Installation, folder: Path) -> Path:
 def append_checkpoint(db: Database, path: Path, now: float) -> Path:
     """The same for a file of any name."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _one_writer(db):
+    with db.alone("checkpoint") as alone:  # two lines after the same one would look edited
+        if not alone:
+            raise OSError("another process is writing a checkpoint at this moment")
         _append(db, path, now)
     sync_folder(path.parent)
     return path
-
-
-@contextmanager
-def _one_writer(db: Database) -> Iterator[None]:
-    """Two lines after the same one would look edited. Locked beside the store: not every mount knows locks."""
-    path = Path(f"{db.path}.checkpoint-lock")
-    with path.open("a") as lock:
-        share(path)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OSError("another process is writing a checkpoint at this moment") from None
-        yield
 
 
 def _append(db: Database, path: Path, now: float) -> None:

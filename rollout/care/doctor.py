@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from rollout.care import check_fleet, check_rollouts, check_state, check_store
+from rollout.care import check_fleet, check_rollouts, check_state, check_store, check_way_back
 from rollout.care.findings import Finding, problem
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ Check = Callable[["Installation"], Iterable[Finding]]
 # The providers are asked before anything that reads traffic: some start what is dead on a read.
 OF_THE_FLEET: tuple[Check, ...] = (check_fleet.secrets, check_fleet.services)
 OF_THE_STORE: tuple[Check, ...] = (
+    check_store.server,
     check_store.heads,
     check_rollouts.held,
     check_rollouts.told,
@@ -25,6 +26,7 @@ OF_BOTH: tuple[Check, ...] = (
     check_store.rollback_only,
     check_rollouts.driving,
     check_rollouts.denied,
+    check_way_back.ways_back,
     check_store.checkpoints,
 )
 
@@ -44,7 +46,7 @@ def examine(installation: Installation, *, send_test: bool = False) -> list[Find
     if usable and valid:
         found += _all(OF_BOTH, installation)
     found += _made(check_state.spool, installation)
-    if valid and (usable or not installation.store_path.exists()):
+    if valid and (usable or not installation.has_store):
         found += _made(check_state.cards, installation)
     if valid and send_test:
         found += _made(check_fleet.receivers, installation)

@@ -17,7 +17,7 @@ from rollout.care.verify import when
 from rollout.fleet_journal import append_to_fleet
 from rollout.journal import Journal
 from rollout.phases import PROMOTED
-from rollout.store import HeadMoved
+from rollout.store import KNOW_SERVICE, HeadMoved
 from rollout.summary import last_route
 from rollout.telling import shares
 
@@ -138,7 +138,7 @@ def _raise_epoch(
     seen += [world.route.mark.epoch] if world.route and world.route.mark else []
     seen += [world.card.epoch] if world.card else []
     with installation.store.db.transaction() as db:
-        db.execute("INSERT OR IGNORE INTO services (name) VALUES (?)", (world.name,))
+        db.execute(KNOW_SERVICE, (world.name,))
         (epoch,) = db.execute("SELECT epoch FROM services WHERE name = ?", (world.name,)).fetchone()
         raised = max(epoch, *seen) + 1
         change = "UPDATE services SET epoch = ?, holder = NULL, lease_expires_at = NULL WHERE name = ?"

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from rollout.card import Card, CardUnreadable
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from providers.base import HoldMark
     from rollout.card import CardFolder
-    from rollout.database import Database
+    from rollout.database import Database, Transaction
     from rollout.store import Store
 
 RESTORED = "restored"
@@ -90,9 +88,12 @@ def fact(database: Database, name: str) -> str | None:
     return str(found[0][0]) if found else None
 
 
-def set_fact(db: sqlite3.Connection, name: str, value: str | None) -> None:
+def set_fact(db: Transaction, name: str, value: str | None) -> None:
     """Inside a transaction; None clears it."""
     if value is None:
         db.execute("DELETE FROM facts WHERE name = ?", (name,))
     else:
-        db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        db.execute(
+            "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )

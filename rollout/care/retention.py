@@ -11,14 +11,14 @@ import io
 import json
 import os
 import re
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.care.chains import Chain, Head, chain_problem, head_of, rollout_chains, row_digest, snapshot
+from rollout.care.chains import Chain, Head, chain_problem, head_of, rollout_chains, row_digest
 from rollout.care.checkpoint import sync_folder
+from rollout.database import Transaction
 from rollout.fleet_journal import FLEET, append_to_fleet
 from rollout.journal import GENESIS, Entry, canonical
 from rollout.rows import Row
@@ -99,8 +99,8 @@ def why_kept(installation: Installation, row: Row) -> str:
     if not _SAFE.fullmatch(row.id):
         return "its name cannot be a file's name"
     images = sorted(set(row.plan.get("patch", {}).get("images", {}).values()))
-    query = "SELECT image FROM denials WHERE rollout = ? OR image IN (SELECT value FROM json_each(?))"
-    if denied := installation.store.db.all(query, row.id, canonical(images)):
+    query = f"SELECT image FROM denials WHERE rollout = ? OR image IN ({', '.join(['?', *('?' for _ in images)])})"  # noqa: S608 - only marks
+    if denied := installation.store.db.all(query, row.id, "", *images):
         return f"{denied[0][0]} is denied: why is in this journal"
     try:
         card = installation.cards.read(row.service)
@@ -178,7 +178,7 @@ def verify_archive(installation: Installation, path: Path) -> dict[str, Any]:
 
 
 def _chain(installation: Installation, rollout: str) -> Chain:
-    with snapshot(installation.store.path) as taken:
+    with installation.store.db.snapshot() as taken:
         return next(rollout_chains(taken, Chain(FLEET, (), (0, GENESIS)), rollout))
 
 
@@ -197,8 +197,8 @@ def _remove(installation: Installation, row: Row, head: Head, file: str, now: fl
     return True
 
 
-def _is_latest(db: sqlite3.Connection, row: Row) -> bool:
-    query = "SELECT id FROM rollouts WHERE service = ? ORDER BY rowid DESC LIMIT 1"
+def _is_latest(db: Transaction, row: Row) -> bool:
+    query = "SELECT id FROM rollouts WHERE service = ? ORDER BY number DESC LIMIT 1"
     return bool(db.execute(query, (row.service,)).fetchone() == (row.id,))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rollout.care.chains import Chain, Reads
+from rollout.care.chains import Chain
+from rollout.database import Reads
 
 
 def vanished(db: Reads, fleet: Chain) -> list[str]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.care.chains import Chain, Reads, fleet_chain, orphans, rollout_chains, snapshot
+from rollout.care.chains import Chain, fleet_chain, orphans, rollout_chains
 from rollout.care.checkpoint import CheckpointFile, read_checkpoints
 from rollout.care.vanished import vanished
+from rollout.database import Reads
 from rollout.fleet_journal import FLEET
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def verify(installation: Installation, which: str | None, against: Path | None =
 
     only = find(installation, which).id if which else None
     held = read_checkpoints(against) if against else None
-    with snapshot(installation.store.path) as taken:
+    with installation.store.db.snapshot() as taken:
         return verify_store(taken, only, held)
 
 

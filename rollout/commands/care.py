@@ -12,6 +12,7 @@ from rollout.actor import this_actor
 from rollout.commands.look import journal
 from rollout.commands.options import Config, Json, Usage, complete_rollout, complete_service, find_installation
 from rollout.render import Screen
+from rollout.wiring import SystemClock
 
 if TYPE_CHECKING:
     from rollout.care.checkpoint import CheckpointFile
@@ -136,7 +137,7 @@ def store_restore(
 
     installation = find_installation(config)
     if not yes:
-        raise Usage(f"this puts {file} in the place of {installation.store_path}; to confirm, add --yes")
+        raise Usage(f"this puts {file} in the place of {installation.store_name}; to confirm, add --yes")
     done = restore(installation, file, by=this_actor())
     screen = Screen(as_json=json_out)
     if done.unsure:
@@ -145,6 +146,37 @@ def store_restore(
     text = f"{aside}{file} was restored: {done.rollouts} rollouts. It is rollback-only until: rollout repair --restored"
     document = {"restored": str(file), "aside": str(done.aside) if done.aside else None, "rollouts": done.rollouts}
     screen.document({**document, "taken_at": done.taken_at, "next": "rollout repair --restored"}, text)
+
+
+@store.command("move")
+def store_move(
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="WHERE",
+            help="env:NAME or file:PATH for a postgresql:// address, the address itself, or sqlite.",
+        ),
+    ],
+    config: Config = None,
+    json_out: Json = False,
+) -> None:
+    """Move the store to PostgreSQL, for many machines, or back to the file; nobody may serve or drive meanwhile."""
+    from rollout.stores.address import read_written, store_of
+    from rollout.stores.moving import CannotMove, move
+
+    installation = find_installation(config)
+    target, line = read_written(to, installation.fleet_file)
+    try:
+        done = move(store_of(installation.fleet_file), target, by=this_actor(), now=SystemClock().now())
+    except CannotMove as error:
+        raise Usage(str(error)) from error
+    rows = sum(done.rows.values())
+    text = (
+        f"{done.target} has all of {done.source} now: {done.rows['rollouts']} rollouts, {rows} rows, compared one by "
+        f"one. {done.source} is closed, and is not needed any more.\nNow, in {installation.fleet_file}: {line}"
+    )
+    Screen(as_json=json_out).document({"from": done.source, "to": done.target, "rows": done.rows, "next": line}, text)
 
 
 @store.command("prune")

@@ -60,7 +60,7 @@ def status(
     from rollout.view.overview import nothing, overview, text_of
 
     listed = nothing()
-    if installation.store_path.exists():
+    if installation.has_store:
         from rollout.view.listing import list_all
 
         now = installation.clock.now()
@@ -70,8 +70,8 @@ def status(
             readings.update(live_readings(installation, rows))
             return {rollout: seen["weights"] for rollout, seen in readings.items()}
 
-        listed = list_all(installation.store, now, routes)
-        journal_file = str(installation.store_path)
+        listed = list_all(installation.store, now, routes, installation.state_dir / "drills")
+        journal_file = installation.store_name
         listed["rollouts"] = [
             {**each, "not_serving": not_serving(each, readings.get(each["id"])), "journal": journal_file}
             for each in listed["rollouts"]

@@ -91,11 +91,14 @@ def live_routes(installation: Installation, rows: Sequence[Row]) -> dict[str, Ma
 
 def live_summary(installation: Installation, row: Row) -> dict[str, Any]:
     """How it stands, with traffic read live through the card where that is possible."""
+    from rollout.drills import FOLDER, last_drills, with_drill
     from rollout.summary import stand
 
     seen = live_reading(installation, row)
     summary = stand(installation.store, row, installation.clock.now(), seen["weights"] if seen else None)
-    return {**summary, "not_serving": not_serving(summary, seen), "journal": str(installation.store_path)}
+    told = {**summary, "not_serving": not_serving(summary, seen), "journal": installation.store_name}
+    tried = last_drills(installation.store.db, installation.state_dir / FOLDER)
+    return with_drill(told, tried, installation.clock.now())
 
 
 def not_serving(summary: Mapping[str, Any], seen: Mapping[str, Any] | None) -> str | None:
@@ -110,13 +113,16 @@ def not_serving(summary: Mapping[str, Any], seen: Mapping[str, Any] | None) -> s
 
 
 def server_of(installation: Installation) -> str:
-    """The living `rollout serve` of this fleet in words; empty where there is none."""
-    from rollout.presence import present_server
+    """The living `rollout serve` of this fleet in words, or else a worker; empty where there is none."""
+    from rollout.presence import present_server, present_workers
 
-    if not installation.store_path.exists():
+    if not installation.has_store:
         return ""
-    server = present_server(installation.store.db, installation.clock.now())
-    return f"rollout serve ({server.holder})" if server else ""
+    db, now = installation.store.db, installation.clock.now()
+    if server := present_server(db, now):
+        return f"rollout serve ({server.holder})"
+    workers = present_workers(db, now)
+    return f"rollout worker ({workers[0].holder})" if workers else ""
 
 
 def raise_if_nobody_serves(installation: Installation) -> None:
@@ -136,7 +142,7 @@ def complete_rollout(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids and names of services with rollouts for the shell, newest first; no store is made for it."""
     try:
         installation = _named_before(ctx)
-        rows = installation.store.rollouts(limit=50) if installation.store_path.exists() else []
+        rows = installation.store.rollouts(limit=50) if installation.has_store else []
         names = dict.fromkeys(name for row in rows for name in (row.id, row.service))
         return [name for name in names if name.startswith(incomplete)]
     except Exception:

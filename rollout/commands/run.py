@@ -89,6 +89,12 @@ def start(
     end_warm: Annotated[
         bool, typer.Option("--end-warm", help="Give up the way back of the last rollout first.")
     ] = False,
+    outside_window: Annotated[
+        bool, typer.Option("--outside-window", help="Although no window of it is open; needs --reason.")
+    ] = False,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Back to an earlier --image in a hurry: health checks only; needs --reason.")
+    ] = False,
     reason: Reason = "",
     ref: Ref = "",
     config: Config = None,
@@ -100,8 +106,10 @@ def start(
     """Patch a service: mirror, patch, prove, move traffic, watch, keep the old side warm."""
     from rollout import control, follow
 
-    if image and plan:
-        raise Usage("--image and --plan exclude each other: a saved plan says its image")
+    _raise_if_unclear(image, plan, cold)
+    for option in [name for name, wanted in (("--outside-window", outside_window), ("--cold", cold)) if wanted]:
+        if not reason.strip():
+            raise Usage(f"{option} goes on record with its reason: say --reason TEXT")
     if (junit or step_summary) and not wait:
         raise Usage("--junit and --step-summary tell how it ended: not with --no-wait. Later: rollout report ID")
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
@@ -109,12 +117,11 @@ def start(
         raise_if_nobody_serves(installation)
     saved = _saved_plan(plan) if plan else None
     warm = _warm_to_end(installation, service, end_warm, key)
-    if warm:
-        control.plan_to_start(installation, service, image, saved)  # no way back is given up for a start that fails
+    if warm:  # no way back is given up for a start that fails
+        control.plan_to_start(installation, service, image, saved, outside_window=outside_window, cold=cold)
         _end_warm(installation, warm, screen, timeout)
-    started = control.start(
-        installation, service, image=image, saved=saved, key=key, actor=this_actor(), reason=reason, ref=ref
-    )
+    said: Any = {"actor": this_actor(), "reason": reason, "ref": ref, "outside_window": outside_window}
+    started = control.start(installation, service, image=image, saved=saved, key=key, cold=cold, **said)
     if started.again:
         screen.say(f"{key}: this key opened {started.row.id} already; going on with it")
     if not wait:
@@ -125,6 +132,13 @@ def start(
         )
     with left_for_ci(installation, started.row, screen, junit, step_summary):
         _follow(installation, started.row, screen, timeout, finished=follow.is_accepted)
+
+
+def _raise_if_unclear(image: str | None, plan: Path | None, cold: bool) -> None:
+    if image and plan:
+        raise Usage("--image and --plan exclude each other: a saved plan says its image")
+    if cold and (plan or not image):
+        raise Usage("--cold goes back to an image that has to be named, without a saved plan: say --image REF")
 
 
 def _saved_plan(path: Path) -> Any:
@@ -308,11 +322,32 @@ def abort(
 
 @commands.command()
 def rollback(
-    service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", autocompletion=complete_service)] = None,
+    service: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SERVICE]",
+            help="Its name, or a rollout, instance id, address, balancer or target group of it.",
+            autocompletion=complete_service,
+        ),
+    ] = None,
     reason: Reason = "",
     ref: Ref = "",
     drill: Annotated[bool, typer.Option("--drill", help="All but the change itself.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even onto a side that is not healthy.")] = False,
+    cut: Annotated[bool, typer.Option("--cut", help="End what is still open on the side that traffic leaves.")] = False,
+    all_services: Annotated[bool, typer.Option("--all", help="Every service that has a way back.")] = False,
+    wave: Annotated[str | None, typer.Option("--wave", metavar="NAME", help="All that a wave has begun.")] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold/--no-cold", help="After its window: stand the earlier image up again.")
+    ] = True,
+    server: Annotated[
+        str | None, typer.Option("--server", metavar="URL", help="Ask this server first; else ROLLOUT_SERVER.")
+    ] = None,
+    direct: Annotated[bool, typer.Option("--direct", help="Ask no server.")] = False,
+    provider: Annotated[
+        str | None,
+        typer.Option("--provider", help="Without a fleet file: find it there (--region, --profile, --role)."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Also give the patched side up (--json never does).")
     ] = True,

@@ -41,7 +41,7 @@ def history(
     installation = find_installation(config)
     begin = _moment(since, installation.clock.now())
     events, left_off = list[dict[str, Any]](), 0
-    if installation.store_path.exists():
+    if installation.has_store:
         store = installation.store
         rows = store.rollouts(service, limit=EVERYTHING)
         fleet = FleetJournal(store.db).entries(since=begin)
@@ -58,7 +58,7 @@ def history(
 
 def _raise_if_unheard_of(installation: Installation, service: str) -> None:
     """A name that neither the store nor the fleet file knows was mistyped."""
-    if not installation.store_path.exists() or not installation.store.rollouts(service, limit=1):
+    if not installation.has_store or not installation.store.rollouts(service, limit=1):
         installation.service(service)
 
 

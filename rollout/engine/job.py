@@ -14,10 +14,11 @@ from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.journal import Journal
 from rollout.lease import Holder
 from rollout.means import Means
-from rollout.observer import Sights
+from rollout.observer import Shared
 from rollout.phases import PROMOTED
 from rollout.plan import STORY, Plan
 from rollout.run import BETWEEN_STEPS, RETRY_S, UNEXPECTED, Run
+from rollout.standstill import tell_in_time
 from rollout.store import Fenced, StoreError
 
 
@@ -42,7 +43,7 @@ def advance(
     means: Means,
     holder: Holder,
     *,
-    sights: Sights | None = None,
+    shared: Shared | None = None,
     on_lease: Callable[[int], None] = lambda epoch: None,
 ) -> Advanced:
     """Drive one rollout as far as it can go now. Raises LeaseHeld when another process drives it, UnknownStory."""
@@ -56,17 +57,17 @@ def advance(
     epoch = means.store.take_lease(service, holder, means.clock.now())
     on_lease(epoch)
     try:
-        advanced = _tell(rollout, means, epoch, sights)
+        advanced = _tell(rollout, means, epoch, shared)
     except Fenced as fenced:
         return Advanced(str(fenced), means.clock.now())
     means.store.release_lease(rollout, epoch, advanced.due_at)
     return advanced
 
 
-def _tell(rollout: str, means: Means, epoch: int, sights: Sights | None) -> Advanced:
+def _tell(rollout: str, means: Means, epoch: int, shared: Shared | None) -> Advanced:
     plan = Plan.from_json(means.store.rollout(rollout).plan)
     journal = Journal(means.store.entries(rollout))
-    run = Run(rollout, plan, journal, means, epoch, sights)
+    run = Run(rollout, plan, journal, means, epoch, shared)
     try:
         return _go_on(run)
     except (StoreError, sqlite3.Error):
@@ -87,7 +88,7 @@ def _go_on(run: Run) -> Advanced:
         return _halt(run, behind, {})
     story = {"out": roll_out, "back": roll_back, "adopt": take_as_is}[run.way]
     try:
-        story(run)
+        tell_in_time(run, story)
     except NotYet as wait:
         run.recover_from_unexpected()
         return Advanced(wait.why, wait.due_at, _unexpected(wait))

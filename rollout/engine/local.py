@@ -11,6 +11,7 @@ from rollout.engine.job import Advanced, advance
 from rollout.journal import Entry
 from rollout.lease import HEARTBEAT_S, Holder
 from rollout.means import Means
+from rollout.observer import Shared
 from rollout.rows import Row, Wait
 from rollout.store import Fenced, LeaseHeld, Store, StoreError
 
@@ -34,20 +35,26 @@ class Job:
     rollout: str
     means: Means
     holder: Holder
+    shared: Shared | None = None
     advanced: Advanced | None = None
     error: BaseException | None = None
     epoch: int | None = None
     seconds: float = 0.0
+    step: str = ""
     done: threading.Event = field(default_factory=threading.Event)
 
     def begin(self) -> None:
-        threading.Thread(target=self._work, daemon=True, name=f"job {self.rollout}").start()
+        threading.Thread(target=self.run, daemon=True, name=f"job {self.rollout}").start()
+
+    def run(self) -> None:
+        """In the thread that calls, until it is done."""
         threading.Thread(target=self._beat, daemon=True, name=f"heartbeat {self.rollout}").start()
+        self._work()
 
     def _work(self) -> None:
         began = self.means.clock.now()
         try:
-            self.advanced = advance(self.rollout, self.means, self.holder, on_lease=self._leased)
+            self.advanced = advance(self.rollout, self.means, self.holder, shared=self.shared, on_lease=self._leased)
         except BaseException as error:
             self.error = error
         finally:
@@ -134,6 +141,7 @@ class Driver:
         present = self._store.driver(self.rollout, now)
         if present not in (None, self._holder):
             self._listener.elsewhere(present)
+            self._began = False  # once that one has gone: what it observed nobody wakes any more
             return False
         if self._noted_at is None or now - self._noted_at >= HEARTBEAT_S:
             self._store.note_driver(self.rollout, self._holder, now)

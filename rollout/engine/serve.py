@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from rollout.database import StoreReplaced
 from rollout.engine.local import Job
+from rollout.engine.watch import AWAKE_S, EVERY_S, Observer
 from rollout.journal import Entry
 from rollout.lease import HEARTBEAT_S, Holder
 from rollout.means import Means
@@ -34,7 +35,8 @@ JUMP_S = 5.0
 class Chore:
     """Something else that a serving process does now and then. What it raises is told, and stops nothing.
 
-    `aside`: it may take long (another disk, a large archive), so that it has a thread of its own.
+    `aside`: it may take long (another disk, a large archive), so that it has a thread of its own. `each`: where several
+    processes serve, each of them does it, for it is about its own host.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Chore:
     do: Callable[[], None]
     aside: bool = False
     needs_store: bool = True
+    each: bool = False
 
 
 @dataclass
@@ -67,8 +70,11 @@ class Server:
     jobs: int = 8
     watchers: Watchers = field(default_factory=Watchers)
     chores: Sequence[Chore] = ()
+    observer: Observer | None = None
 
     def __post_init__(self) -> None:
+        self._own = [Chore("observer", EVERY_S, self.observer.look, aside=True)] if self.observer else []
+        self._observed = False
         self._running: dict[str, tuple[Row, Job]] = {}
         self._urgent: dict[str, bool] = {}  # of those that run
         self._told: dict[str, int] = {}
@@ -104,6 +110,7 @@ class Server:
         try:
             self._heed_clock()
             self._note_presence()
+            self._heed_observer()
             self._begin_what_is_due()
         except StoreReplaced:
             raise  # by a restore: whoever starts this process again has the new one
@@ -134,6 +141,8 @@ class Server:
                 return
             if row.id in self._running or self._not_before.get(row.id, 0.0) > self.steady():
                 continue
+            if self.observer and self.observer.holds(row.id, row.due_at):
+                continue
             if self.store.driver(row.id, now) != self.holder:
                 self._put_off(row.id, 1.0)  # a command drives it, and goes on once it has gone
                 continue
@@ -161,7 +170,7 @@ class Server:
 
     def _begin(self, row: Row, *, urgent: bool) -> None:
         try:
-            job = Job(row.id, self.means_of(row.plan["provider"]), self.holder)
+            job = Job(row.id, self.means_of(row.plan["provider"]), self.holder, self._shared)
         except Exception as error:  # a provider that cannot be loaded: only its own rollouts wait
             self._break(row.id, error)
             return
@@ -208,6 +217,9 @@ class Server:
             note_server(self.store.db, self.holder, self.now())
             self._noted_at = self.steady()
 
+    def _acting(self) -> set[str]:
+        return set(self._running)
+
     def _heed_clock(self) -> None:
         """Due times were written by another clock, if this one was set: look at everything again."""
         offset = self.now() - self.steady()
@@ -215,20 +227,36 @@ class Server:
             jumped_s = offset - self._offset
             self.store.wake_all(self.now())
             self._not_before.clear()
-            self._ran_over_jump = set(self._running)
+            self._ran_over_jump = self._acting()
             self._noted_at = None  # by the new time, this server was last seen long ago
+            self._observed = False  # and its observer looked last long ago
             self.watchers.trouble("clock", ClockJumped(jumped_s))
         self._offset = offset
-        if ended := self._ran_over_jump - set(self._running):  # when they are due was reckoned by the earlier time
+        if ended := self._ran_over_jump - self._acting():  # when they are due was reckoned by the earlier time
             self._ran_over_jump -= ended
             self.store.wake_all(self.now())
 
+    @property
+    def _shared(self) -> Observer | None:
+        """Who observes, as long as it does: a job that has one looks at facts no more."""
+        return self.observer if self.observer and self.observer.is_awake else None
+
+    def _heed_observer(self) -> None:
+        """What was left to an observer that looks no more is looked at by jobs again."""
+        before, self._observed = self._observed, self._shared is not None
+        if before and not self._observed:
+            self.store.wake_all(self.now())
+            self.watchers.trouble("observer", ObserverSilent())
+
     def _do_chores(self, *, without_store: bool = False) -> None:
-        for chore in self.chores:
-            if without_store and chore.needs_store:
+        for chore in (*self.chores, *self._own):
+            if (without_store and chore.needs_store) or not self._is_ours(chore):
                 continue
             if self.steady() - self._done_at.get(chore.name, -chore.every_s) >= chore.every_s:
                 self._begin_chore(chore)
+
+    def _is_ours(self, chore: Chore) -> bool:
+        return True
 
     def _begin_chore(self, chore: Chore) -> None:
         if not chore.aside:
@@ -243,6 +271,13 @@ class Server:
             chore.do()
         except Exception as error:
             self.watchers.trouble(chore.name, error)
+
+
+class ObserverSilent(Exception):
+    """Nothing was looked at for all rollouts together for a while."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it has read nothing for {AWAKE_S:.0f} s; each rollout looks for itself until it does")
 
 
 class ClockJumped(Exception):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import providers
 from healthchecks import registry
 from rollout.fleetfile.problems import listed, unknown_name
+
+PLACE = ("account", "region", "zone", "architecture")
 
 
 class UnknownName(LookupError):
@@ -27,6 +30,10 @@ class Catalogue(Protocol):
         ...
 
     def check_options(self, name: str) -> type[Any]: ...
+
+    def place_of(self, provider: str, options: Mapping[str, Any]) -> dict[str, str]:
+        """Where a service with these options is (account, region, zone, architecture), as far as they say so."""
+        ...
 
 
 class Shipped:
@@ -53,6 +60,17 @@ class Shipped:
             return registry.load(name).Options
         except registry.UnknownCheck as error:
             raise UnknownName(str(error), "") from error
+
+    def place_of(self, provider: str, options: Mapping[str, Any]) -> dict[str, str]:
+        ask = None
+        if not is_outside(provider):
+            ask = getattr(importlib.import_module(f"providers.{provider}.adapter"), "place_of", None)
+        return {**place_in(options), **(ask(options) if ask else {})}
+
+
+def place_in(options: Mapping[str, Any]) -> dict[str, str]:
+    """What options call by the usual names."""
+    return {key: options[key] for key in PLACE if isinstance(options.get(key), str) and options[key]}
 
 
 def known_providers() -> tuple[str, ...]:

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
+from rollout.calendar.hours import Hours
 from rollout.fleetfile.explain import refused
-from rollout.fleetfile.values import Folder, LongSpan, Name, PositiveSpan, Reference, Settings, WebAddress
+from rollout.fleetfile.timing import BlackoutSettings, Zone, hours_of
+from rollout.fleetfile.values import Folder, HostPort, LongSpan, Name, PositiveSpan, Reference, Settings, WebAddress
 from rollout.news import NEWS_KINDS, NewsKind
 
 REFERENCES = ("apprise", "secret")
@@ -121,6 +123,7 @@ class Serve(Settings):
     """`rollout serve`."""
 
     jobs: int = Field(default=8, ge=1, le=64, description="So many rollouts are advanced at the same time.")
+    metrics: HostPort | None = Field(default=None, description="HOST:PORT that shows figures to Prometheus.")
 
 
 def _never_a_rollback(command: Any) -> Any:
@@ -138,3 +141,11 @@ class Policy(Settings):
     require_ref: tuple[Annotated[Literal["start", "approve"], BeforeValidator(_never_a_rollback)], ...] = Field(
         default=(), description="Commands that need --ref TICKET; a rollback never does."
     )
+    time_zone: Zone = Field(default="UTC", description="Of all windows, blackouts and schedules without their own.")
+    blackouts: tuple[BlackoutSettings, ...] = Field(
+        default=(), description="Days on which nothing is begun anywhere; ways back always are."
+    )
+
+    def hours(self) -> Hours:
+        """When work may be done on anything."""
+        return hours_of((), self.blackouts, self.time_zone)

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from rollout.durations import format_duration
+from rollout.fleetfile.drills import Drills
 from rollout.fleetfile.explain import refused
 from rollout.fleetfile.normalise import DEFAULT_CHECKS
+from rollout.fleetfile.timing import Timing
 from rollout.fleetfile.values import STEPS, PositiveSpan, Settings, Span, Step
 from rollout.gate import GateRule
 
@@ -146,10 +148,14 @@ class Deadlines(Settings):
     approval_s: PositiveSpan = Field(default=86_400.0, alias="approval", description="Until somebody approves.")
 
 
-class ServiceSettings(Settings):
+class ServiceSettings(Timing):
     """One service. `patch` may be left to the command line; `options` are what the provider's own model accepted."""
 
     provider: str = Field(min_length=1, description="a provider's name, such as local")
+    tags: dict[Annotated[str, Field(min_length=1)], str] = Field(
+        default_factory=dict,
+        description="Of your own, to choose services by; account, region, zone and architecture say where it is.",
+    )
     coexist: Literal["safe", "switched", "forbidden"] = Field(
         description="safe, switched or forbidden (may two sides run at once? Nobody but you can know)"
     )
@@ -174,6 +180,7 @@ class ServiceSettings(Settings):
         default="none", description="required: a second person has to approve before traffic moves."
     )
     settle_s: Span = Field(default=5.0, alias="settle", description="Calm before the replacement is judged.")
+    drills: Drills | None = Field(default=None, description="In place of the fleet's own drills; {}: never.")
 
     def gate_rule(self, gate: GateName, soak_s: float = 0.0) -> GateRule:
         """The gate's rule while it watches `soak_s`; the deadline counts from the start, so it includes the soak."""

@@ -15,11 +15,14 @@ from rollout.durations import LONGEST_S, UNITS_MS, BadDuration, parse_duration
 from rollout.fleetfile import secrets
 from rollout.fleetfile.explain import refused
 from rollout.fleetfile.problems import SERVICE_NAME, SERVICE_NAME_ALLOWED
+from rollout.stores.address import has_password
 
 LONGEST_KEPT_S = 3660 * 86_400.0
 SPAN_PATTERN = "^(?=[0-9])" + "".join(f"([0-9]{{1,11}}{unit})?" for unit in UNITS_MS) + "$"
 POSITIVE_SPAN_PATTERN = SPAN_PATTERN.replace("(?=[0-9])", "(?=[0-9a-z]*[1-9])")
 WEB_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^@/?#\s]+([/?][^#\s]*)?$"
+STORE_PATTERN = r"^postgres(ql)?://[^\s#]+$"
+STORE_ALLOWED = "{env: NAME} or {file: PATH} for a postgresql:// address, or the address where it has no password"
 STEPS = "whole numbers 1–100, rising, ending in 100"
 REFERENCE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -102,6 +105,27 @@ def _web_address(url: str) -> str:
     return url
 
 
+HOST_PORT_PATTERN = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9A-Za-z.-]+):[1-9][0-9]{0,4}$"
+
+
+def _host_port(text: str) -> str:
+    if not re.fullmatch(HOST_PORT_PATTERN[1:-1], text) or int(text.rpartition(":")[2]) > 65535:
+        raise refused(allowed="HOST:PORT, such as 127.0.0.1:9464")
+    return text
+
+
+def _store_address(value: Any) -> str | dict[str, str]:
+    """Never repeated where it is wrong: there is mostly a password in it."""
+    if secrets.is_reference(value):
+        reference: dict[str, str] = value
+        return reference
+    if not isinstance(value, str) or not re.fullmatch(STORE_PATTERN, value):
+        raise refused("not the address of a PostgreSQL database", STORE_ALLOWED, hidden=True)
+    if has_password(value):
+        raise refused("a password written out", STORE_ALLOWED, hidden=True)
+    return value
+
+
 def _schema_of_span(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
@@ -117,7 +141,17 @@ LongSpan = Annotated[
 Step = Annotated[int, BeforeValidator(_percent), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100})]
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{SERVICE_NAME}$"})]
 Folder = Annotated[str, AfterValidator(_folder), WithJsonSchema({"type": "string", "pattern": "^[^~]"})]
+StoreAddress = Annotated[
+    str | dict[str, str],
+    BeforeValidator(_store_address),
+    WithJsonSchema({"anyOf": [REFERENCE_SCHEMA, {"type": "string", "pattern": STORE_PATTERN}]}),
+]
 Reference = Annotated[dict[str, str], BeforeValidator(_reference), WithJsonSchema(REFERENCE_SCHEMA)]
+HostPort = Annotated[
+    str,
+    AfterValidator(_host_port),
+    WithJsonSchema({"type": "string", "pattern": HOST_PORT_PATTERN}),
+]
 WebAddress = Annotated[
     str,
     AfterValidator(_web_address),

@@ -22,6 +22,7 @@ _WEIGHTS: dict[str, _Weight] = {
     "halted": "failure",
     "failing_while_warm": "failure",
     "way_back_weak": "warning",
+    "drill_failed": "warning",
     "store_trouble": "failure",
     "rolled_back": "warning",
     "way_back_ending": "warning",

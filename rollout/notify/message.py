@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+FLEET = "fleet"
+"""What stands for the rollout in news of the fleet's own journal (rollout/fleet_journal.py)."""
+
 TITLE_LENGTH = 120
 TEXT_LENGTH = 600
 
@@ -57,14 +60,15 @@ class Message:
 def describe(news: News) -> Message:
     """Never fails, whatever the journal's data are."""
     headline, story, following = _TOLD.get(news.kind, _other)(news)
-    reason = one_line(news.data.get("reason") or news.reason, TEXT_LENGTH)
+    reason = one_line(news.data.get("reason") or news.data.get("why") or news.reason, TEXT_LENGTH)
     lines = [f"{story}."]
     if reason:
         lines.append(f"reason: {reason}")
     if news.traffic:
         lines.append("traffic: " + ", ".join(f"{slot} {percent} %" for slot, percent in sorted(news.traffic.items())))
     patch = f", patch {news.patch}" if news.patch else ""
-    lines.append(f"rollout {news.rollout}{patch}, {iso(news.at)}")
+    rollout = one_line(news.data.get("rollout"), TITLE_LENGTH) if news.rollout == FLEET else news.rollout
+    lines.append(f"rollout {rollout}{patch}, {iso(news.at)}" if rollout else iso(news.at))
     return Message(
         kind=news.kind,
         at=news.at,
@@ -72,7 +76,7 @@ def describe(news: News) -> Message:
         text="\n".join(one_line(line, TEXT_LENGTH) for line in lines),
         next=following,
         service=news.service,
-        rollout=news.rollout,
+        rollout=rollout,
         reason=reason,
         traffic=news.traffic,
     )
@@ -126,8 +130,13 @@ def _failing(news: News) -> _Told:
 
 
 def _weak(news: News) -> _Told:
-    story = "The warm side has fewer healthy hosts than it needs to take all traffic back, and could not be put right"
-    return "the way back is too small", story, f"rollout status {news.rollout}, then rollout explain {news.service}"
+    story = "The warm side could not take all traffic back as it is, and was not put right by itself"
+    return "the way back is not whole", story, f"rollout status {news.rollout}, then rollout explain {news.service}"
+
+
+def _drill(news: News) -> _Told:
+    story = "A rehearsal of the way back failed; traffic was not touched"
+    return "the drill of the way back failed", story, f"rollout rollback {news.service} --drill"
 
 
 def _other(news: News) -> _Told:
@@ -145,4 +154,5 @@ _TOLD: Mapping[str, Callable[[News], _Told]] = {
     "way_back_ending": _ending,
     "failing_while_warm": _failing,
     "way_back_weak": _weak,
+    "drill_failed": _drill,
 }

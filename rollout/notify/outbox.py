@@ -7,12 +7,11 @@ a claim runs out, so that a crash between the claim and the answer sends it agai
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.database import Database
+from rollout.database import Database, Transaction
 from rollout.fleet_journal import append_to_fleet
 from rollout.journal import Entry, Journal
 from rollout.notify.message import News
@@ -116,7 +115,13 @@ class Outbox:
         return [Pending(*row) for row in found]
 
 
-def _expand(db: sqlite3.Connection, targets: Sequence[Target], now: float) -> None:
+_NEW_DELIVERY = (
+    "INSERT INTO deliveries (news, target, state, tries, due_at, error) VALUES (?, ?, 'due', 0, ?, '')"
+    " ON CONFLICT (news, target) DO NOTHING"
+)
+
+
+def _expand(db: Transaction, targets: Sequence[Target], now: float) -> None:
     """News that nobody wants goes at once; where there are no targets at all, when it is a day old."""
     found = db.execute("SELECT id, kind, at FROM news WHERE id NOT IN (SELECT news FROM deliveries)").fetchall()
     for news, kind, at in found:
@@ -124,8 +129,8 @@ def _expand(db: sqlite3.Connection, targets: Sequence[Target], now: float) -> No
         if at < now - DAY_S or (targets and not wanting):
             db.execute("DELETE FROM news WHERE id = ?", (news,))
         else:
-            new = "INSERT OR IGNORE INTO deliveries VALUES (?, ?, 'due', 0, ?, '')"
-            db.executemany(new, [(news, name, min(at, now)) for name in wanting])
+            for name in wanting:
+                db.execute(_NEW_DELIVERY, (news, name, min(at, now)))
 
 
 def _stale(read: Any, names: Sequence[str], now: float) -> list[tuple[Delivery, str]]:
@@ -144,7 +149,7 @@ def _stale(read: Any, names: Sequence[str], now: float) -> list[tuple[Delivery, 
     return stale
 
 
-def _give_up(db: sqlite3.Connection, delivery: Delivery, problem: str, now: float) -> None:
+def _give_up(db: Transaction, delivery: Delivery, problem: str, now: float) -> None:
     news = delivery.news
     given_up = "UPDATE deliveries SET state = 'given_up', error = ? WHERE news = ? AND target = ?"
     db.execute(given_up, (problem, news.id, delivery.target))
@@ -159,7 +164,7 @@ def _give_up(db: sqlite3.Connection, delivery: Delivery, problem: str, now: floa
     append_to_fleet(db, "delivery_failed", news.service, data, now)
 
 
-def _delivery(db: sqlite3.Connection, news: int, target: str) -> Delivery:
+def _delivery(db: Transaction, news: int, target: str) -> Delivery:
     """With what the journal said then, so that every try tells the same."""
     query = "SELECT id, at, kind, service, rollout, seq, data FROM news WHERE id = ?"
     number, at, kind, service, rollout, seq, data = db.execute(query, (news,)).fetchone()
@@ -184,5 +189,5 @@ def _delivery(db: sqlite3.Connection, news: int, target: str) -> Delivery:
     return Delivery(told, target, tries)
 
 
-def _reader(db: sqlite3.Connection) -> Any:
+def _reader(db: Transaction) -> Any:
     return lambda query, *values: db.execute(query, values).fetchall()

@@ -18,6 +18,7 @@ def next_by_itself(case: Case, situation: str) -> dict[str, Any]:
         "rolling_back": _rolling_back,
         "paused": _paused,
         "held": _paused,
+        "frozen": _paused,
         "waiting_approval": _approval,
         "warm": _warm,
         "gate": _gate,
@@ -124,6 +125,9 @@ def commands(case: Case, situation: str, way_back_open: bool) -> list[dict[str, 
         found = [(f"rollout resume {row.id}", "let it go on"), *([back] if way_back_open else []), abort]
     elif situation == "held":
         found = [(f"rollout hold {row.service} --release", "let it go on"), *([back] if way_back_open else []), abort]
+    elif situation == "frozen":
+        who = ("rollout freeze list", "who froze it, why, and until when")
+        found = [who, *([back] if way_back_open else []), abort]
     elif situation == "waiting_approval":
         found = [(f"rollout approve {row.id}", "as somebody else than who started it"), abort]
     elif situation == "warm":

@@ -46,8 +46,8 @@ def situation_of(case: Case) -> str:
         return "rolling_back"
     if journal.paused:
         return "paused"
-    if case.wait and case.wait.step == "held":
-        return "held"
+    if case.wait and case.wait.step in ("held", "frozen"):
+        return case.wait.step
     if row.outcome == "waiting_approval":
         return "waiting_approval"
     if row.phase in PROMOTED:
@@ -127,7 +127,7 @@ def _since(case: Case, situation: str) -> float:
         return entry.at
     if row.closed_at is not None:
         return row.closed_at
-    if case.wait and situation in ("gate", "waiting", "waiting_approval", "held"):
+    if case.wait and situation in ("gate", "waiting", "waiting_approval", "held", "frozen"):
         return case.wait.started_at
     entered = journal.last("entered")
     return entered.at if entered else row.opened_at
@@ -169,6 +169,8 @@ def _waits(case: Case) -> str:
     wanted = str(wait.state.get("for") or f"gate {wait.state.get('gate')}")
     if wait.step == "held":
         return f"{wait.state.get('by')} holds the service: {wait.state.get('reason')}"
+    if wait.step == "frozen":
+        return f"{wait.state.get('by')} froze it: {wait.state.get('reason')} (rollout freeze list)"
     seen = wait.state.get("seen")
     return f"at {wait.step} it waits for: {wanted}{f'; last seen: {seen}' if seen else ''}"
 
@@ -204,7 +206,7 @@ def _evidence(case: Case, situation: str, gate: GateTold | None) -> list[dict[st
         verdicts = evidence.get("verdicts") if isinstance(evidence, Mapping) else source.data.get("verdicts")
         found = [verdict_told(each, on, beside) for each in verdicts or () if isinstance(each, Mapping)]
         return [each for each in found if each["finding"] != "pass"]
-    if case.wait and situation in ("gate", "paused", "held", "warm"):
+    if case.wait and situation in ("gate", "paused", "held", "frozen", "warm"):
         return [
             {
                 "check": str(check),

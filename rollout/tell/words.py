@@ -21,6 +21,7 @@ HEADLINES = {
     "rolling_back": "is turning back to {original}",
     "paused": "is paused",
     "held": "stands still: somebody holds the service",
+    "frozen": "stands still: somebody froze it, or the part of the fleet that it is in",
     "waiting_approval": "waits for a second person's approval",
     "warm": "was promoted: {replacement} serves, and {original} stays warm as the way back",
     "warm_over": "was promoted: {replacement} serves, and the time of the way back to {original} is over",
@@ -110,7 +111,7 @@ def _next(told: Mapping[str, Any]) -> list[str]:
         lines.append(f"until {local(told['until'])} ({f'{lasted(left)} left' if left > 0 else 'that time has passed'})")
     if not told["past"] and not _is_over(told) and told["situation"] != "halted":
         nobody = f"but nobody drives it now, so nothing happens: rollout resume {told['id']} (or rollout serve)"
-        if told["situation"] in ("paused", "held"):
+        if told["situation"] in ("paused", "held", "frozen"):
             nobody = "nobody drives it now, so nothing watches it (rollout serve would)"
         lines.append(f"driven by {told['driven_by']}" if told["driven_by"] else nobody)
     return lines

@@ -181,7 +181,7 @@ class Everything:
 
     def look(self) -> bool:
         """What happens from the first look on is told, too. Never over."""
-        if not self._installation.store_path.exists():
+        if not self._installation.has_store:
             self._told_seq = {}
             self._tell(Event("listed", nothing()))
             return False

@@ -25,7 +25,7 @@ class Block:
 
 def nothing() -> dict[str, Any]:
     """What the listing says where there is no store yet."""
-    return {"rollouts": [], "holds": [], "served_by": None, "rollback_only": None}
+    return {"rollouts": [], "freezes": [], "holds": [], "served_by": None, "rollback_only": None}
 
 
 def unattended(listed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -40,11 +40,14 @@ def overview(listed: Mapping[str, Any]) -> list[Block]:
     recent = [_recent(summary) for summary in listed["rollouts"] if summary["recent"]]
     older = [_older(summary) for summary in listed["rollouts"] if not summary["recent"]]
     holds = [_hold(hold) for hold in listed["holds"]]
+    frozen = [_hold({**each, "service": each["scope"]}) for each in listed.get("freezes", ())]
     lines = []
     if older:
         lines.append(Block(("before the last 24 hours:", *older)))
     if holds:
         lines.append(Block(("held, so that no rollout takes a step:", *holds)))
+    if frozen:
+        lines.append(Block(("FROZEN, so that nothing takes a step forward (rollout freeze off SCOPE):", *frozen)))
     if not listed["rollouts"]:
         lines.append(Block((EMPTY,)))
     return [*recent, *lines, Block(tuple(_driving(listed)))]
@@ -72,6 +75,7 @@ def _recent(summary: Mapping[str, Any]) -> Block:
         lines.append(f"  driven   by {summary['driven_by']}")
     if summary["way_back"]:
         lines.append(f"  way back {summary['way_back']}{_until(summary['way_back_until'])}")
+        lines += [f"  drilled  {summary['drilled']}"] if summary.get("drilled") else []
     elif summary["next"]:
         lines.append(f"  next     {summary['next']}")
     if summary.get("not_serving"):

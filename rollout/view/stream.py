@@ -25,8 +25,9 @@ TOLD = 8
 class Event:
     """`kind` is that of a journal entry, or one of
 
-    looked   at a wait: `data` has id, step, seen, unreadable (nobody could tell), waits (in words), until (seconds since 1970, None: no end),
-             soak ({passes, of_passes, observed_s, of_s}, None: not a gate) and verdicts (check → answer, summary, at)
+    looked   at a wait: `data` has id, step, seen, unreadable (nobody could tell), waits (in words), until (seconds
+             since 1970, None: no end), soak ({passes, of_passes, observed_s, of_s}, None: not a gate) and verdicts
+             (check → answer, summary, at)
     traffic  was read: id, at, sides (slot → rollout/meter.py's side; None: unknown) and problem (why, else empty)
     driven   by somebody else: id, by
     stands   how a rollout stands: its summary

@@ -2,7 +2,9 @@
 
 All of them work on one simulated cloud (moto, corrected) that is a process of its own and counts the calls; it answers
 in milliseconds, so that what is measured is the tools' own work. Each tool is a process of its own, start-up included.
-Soaks are not waited for, and gates look as few times as they can be asked to.
+Soaks are not waited for, and gates look as few times as they can be asked to. The script ends when the old side is
+scaled down, as ours does when it is retired; where ours is promoted all traffic has moved, and the old side still
+stands.
 """
 
 import argparse
@@ -72,6 +74,12 @@ class Measured:
     seconds: list[float] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     memory_mb: float = 0.0
+    ways: list[dict[str, Any]] = field(default_factory=list)
+    """Of ours, in each round: wall_s, calls and skipped_s when all were promoted, and when all were retired."""
+
+    def way(self, figure: str, end: str = "promoted") -> float:
+        """The median of the rounds."""
+        return statistics.median(float(told[end][figure]) for told in self.ways)
 
     @property
     def wall_s(self) -> float:
@@ -125,9 +133,11 @@ class Bench:
             yield count, clouds.made
 
     def measure(self, tool: str, url: str, world: dict[str, Any], measured: Measured) -> None:
+        os.environ["ROLLOUT_BENCH_BEGAN"] = str(time.time())
         before, began = calls(url), time.perf_counter()
-        peak_mb = run(self.command(tool, url, world))
+        peak_mb, said = run(self.command(tool, url, world))
         measured.seconds.append(time.perf_counter() - began)
+        measured.ways.append(json.loads(said.splitlines()[-1]) if tool == OURS else {})
         measured.calls += calls(url) - before
         measured.memory_mb = max(measured.memory_mb, peak_mb)
         raise_unless_moved(world, url, tool)
@@ -219,8 +229,8 @@ def raise_unless_moved(world: dict[str, Any], url: str, tool: str) -> None:
             sys.exit(f"{tool}: {service['name']} ended with weights {weights} and sizes {sizes}")
 
 
-def run(command: list[str]) -> float:
-    """To its end; the resident memory of its largest process at its peak, in MB."""
+def run(command: list[str]) -> tuple[float, str]:
+    """To its end; the resident memory of its largest process at its peak, in MB, and what it said."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=said, stderr=said)
         _, status, used = os.wait4(process.pid, 0)
@@ -228,7 +238,8 @@ def run(command: list[str]) -> float:
         if process.returncode:
             said.seek(0)
             sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{said.read().decode()[-4000:]}")
-    return used.ru_maxrss / 1024
+        said.seek(0)
+        return used.ru_maxrss / 1024, said.read().decode()
 
 
 def ansible() -> str | None:
@@ -256,6 +267,15 @@ def compared(found: dict[str, Measured]) -> Iterator[Figure]:
     yield Figure(
         f"{ours.name}: calls, rollout / boto3", round(ours.calls_each / beside.calls_each, 2), "times", goals[1]
     )
+    promoted = f"{ours.name}, to promoted"
+    yield Figure(f"{promoted}: wall / boto3 in all", round(ours.way("wall_s") / beside.wall_s, 2), "times")
+    calls = ours.way("calls") / ours.services
+    yield Figure(f"{promoted}: calls / boto3 in all", round(calls / beside.calls_each, 2), "times")
+    yield Figure(f"{promoted}: wall", round(ours.way("wall_s"), 2), "s")
+    yield Figure(f"{promoted}: calls for each", round(calls, 1), "")
+    for end in ("promoted", "retired"):
+        waited = ours.way("skipped_s", end)
+        yield Figure(f"{ours.name}, to {end}: waited for by design, not in the wall time", round(waited, 1), "s")
     for tool, measured in found.items():
         name = f"{measured.name}, {tool}"
         yield Figure(f"{name}: wall", round(measured.wall_s, 2), "s")

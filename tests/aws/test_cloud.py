@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from providers.aws.cloud import BEGIN_WITHIN_S, WRITE_S, Cloud, Clouds, Place
+from providers.aws.cloud import BEGIN_WITHIN_S, WRITE_S, Cloud, Clouds, Place, at_one_look
 from providers.aws.identity import CONNECT_S, READ_S
 from providers.base import Context, Denied, Invalid, Service, Transient
 from providers.memory.clock import VirtualClock
@@ -143,3 +143,38 @@ def test_who_calls_is_said(account: Account, clouds: Clouds) -> None:
     assert Place(REGION, profile="p").who == "profile p"
     service: Service = account.service()
     assert clouds.of(service)[0].caller()["Arn"].startswith("arn:aws:")
+
+
+def test_at_one_look_equal_reads_are_made_once(account: Account, clouds: Clouds) -> None:
+    """Planning a service asks three times for the same groups, a fleet of them three times as much as AWS allows."""
+    cloud, other = clouds.at(Place(REGION)), clouds.at(Place("eu-west-1"))
+    with wire(account) as line, at_one_look():
+        for _ in range(3):
+            cloud.pages("elbv2", "describe_load_balancers", "LoadBalancers")
+            cloud.read("elbv2", "describe_load_balancers")
+        assert line.count("DescribeLoadBalancers") == 2, "all pages are another question than one"
+        cloud.read("elbv2", "describe_load_balancers", PageSize=1)
+        other.read("elbv2", "describe_load_balancers")
+        assert line.count("DescribeLoadBalancers") == 4
+
+
+def test_after_the_look_and_for_writes_nothing_is_remembered(account: Account, clouds: Clouds) -> None:
+    """A decision is made by what was so a while ago, or a write is not sent."""
+    cloud = clouds.at(Place(REGION))
+    with wire(account) as line:
+        with at_one_look():
+            cloud.read("elbv2", "describe_load_balancers")
+            cloud.writing().call("elbv2", "add_tags", **tag(account, cloud))
+            cloud.writing().call("elbv2", "add_tags", **tag(account, cloud))
+        cloud.read("elbv2", "describe_load_balancers")
+        assert (line.count("DescribeLoadBalancers"), line.count("AddTags")) == (2, 2)
+
+
+def test_a_read_that_failed_is_made_again(account: Account, clouds: Clouds) -> None:
+    """One lost answer fails every question of the look."""
+    cloud = clouds.at(Place(REGION))
+    with wire(account) as line, at_one_look():
+        line.lose("DescribeLoadBalancers")
+        with pytest.raises(Transient):
+            cloud.read("elbv2", "describe_load_balancers")
+        assert cloud.read("elbv2", "describe_load_balancers")["LoadBalancers"]

@@ -151,12 +151,13 @@ def test_a_floor_writes_no_number_that_was_read(scene: Scene) -> None:
     assert scene.group("shop-blue")["DesiredCapacity"] == 5
 
 
-def test_more_than_the_largest_size_raises_it_in_the_same_call(scene: Scene) -> None:
+def test_more_than_the_largest_size_raises_it_together_with_the_capacity(scene: Scene) -> None:
     """Otherwise a way back to the smaller group halts, and the bad side keeps all traffic."""
     service = scene.account.service()
     with wire(scene.account) as line:
         scene.compute.scale(service, "blue", 8, "t")
-        assert len(line.writes) == 1
+        made = [each.operation for each in line.writes]
+        assert made == ["SetDesiredCapacity", "UpdateAutoScalingGroup"], "the first one is refused: it changes nothing"
     assert (scene.group("shop-blue")["MaxSize"], scene.group("shop-blue")["DesiredCapacity"]) == (8, 8)
     scene.compute.scale(service, "blue", 2, "t")
     assert (scene.group("shop-blue")["MaxSize"], scene.group("shop-blue")["DesiredCapacity"]) == (8, 2)

@@ -150,7 +150,7 @@ def quoted_calls(path: Path) -> set[str]:
 def test_the_scan_misses_no_operation_that_a_source_names() -> None:
     """A call is written in a way that the scan does not see, and its permission is missing."""
     seen = {operation.split(".")[1] for operation in called_by_the_code()}
-    for path in sorted((ROOT / "providers" / "aws").glob("*.py")):
+    for path in sorted((ROOT / "providers" / "aws").rglob("*.py")):
         if path.name not in permissions.NOT_CALLERS:
             assert quoted_calls(path) <= seen, path.name
 

@@ -119,7 +119,7 @@ def test_a_version_is_written_once(scene: Scene) -> None:
     data = {"ImageId": scene.account.images["base-2"]}
 
     def write() -> int:
-        return templates.write_version(cloud, cloud.writing(), template, data, "token-1")
+        return templates.write_version(cloud, cloud.writing(), template, data, "token-1", since=1)
 
     with wire(scene.account) as line:
         line.lose("CreateLaunchTemplateVersion")

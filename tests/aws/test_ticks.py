@@ -17,7 +17,7 @@ FIGURES = 12  # six of each side
 EXPECTED: dict[str, Callable[[int], int]] = {
     "elbv2.describe_listeners": lambda count: ceil(count / 20),
     "elbv2.describe_tags": lambda count: ceil(count / 20),
-    "autoscaling.describe_auto_scaling_groups": lambda count: 2 * ceil(2 * count / 100),  # for traffic and for hosts
+    "autoscaling.describe_auto_scaling_groups": lambda count: ceil(2 * count / 100),  # for hosts: both sides serve
     "elbv2.describe_target_health": lambda count: 2 * count,  # AWS takes one target group a call
     "ec2.describe_instances": lambda count: ceil(2 * count / 200),
     "cloudwatch.get_metric_data": lambda count: ceil(FIGURES * count / 500),

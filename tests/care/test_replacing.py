@@ -11,7 +11,7 @@ import pytest
 
 from rollout.care.backup import back_up, restore
 from rollout.care.restored import RESTORED, fact, is_rollback_only
-from rollout.database import Database, StoreError
+from rollout.database import SqliteDatabase, StoreError
 from rollout.engine.serve import Server
 from rollout.fleet_journal import FleetJournal
 from rollout.lease import this_process
@@ -61,7 +61,7 @@ def test_a_log_beside_its_store_goes_with_it(installation: Installation, backup:
     done = restore(again(installation), backup, by="me")
     assert again(installation).store.denials("shop") == {}
     assert done.aside
-    before = Database(done.aside)
+    before = SqliteDatabase(done.aside)
     assert before.all("SELECT count(*) FROM denials") == [(50,)]
 
 
@@ -77,7 +77,7 @@ def test_success_is_said_only_of_what_was_restored(
     def overtaken(self: Path, target: Path) -> Path:
         done = real(self, target)
         if self.suffix == ".part":
-            db = Database(target)
+            db = SqliteDatabase(target)
             db.all("DELETE FROM facts WHERE name = ?", RESTORED)
             db.close()
         return done
@@ -130,7 +130,7 @@ def test_a_file_system_without_links(installation: Installation, backup: Path, m
     installation.store.close()
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError("no links")))
     done = restore(again(installation), backup, by="me")
-    assert done.aside and Database(done.aside).all("SELECT id FROM rollouts") == [(row.id,)]
+    assert done.aside and SqliteDatabase(done.aside).all("SELECT id FROM rollouts") == [(row.id,)]
 
 
 def test_a_rename_that_fails_leaves_all_as_it_was(
@@ -177,7 +177,7 @@ def test_serve_ends_when_its_store_was_replaced(installation: Installation, back
 
 def test_a_store_in_memory_has_no_file_to_compare() -> None:
     """Rehearsals in memory break."""
-    db = Database(":memory:")
+    db = SqliteDatabase(":memory:")
     FleetJournal(db).append("held", "shop", {}, 1.0)
     assert len(FleetJournal(db).entries()) == 1
 
@@ -216,4 +216,4 @@ def test_a_backup_that_failed_is_not_on_record(installation: Installation, backu
         back_up(installation, backup.parent / "missing" / "kept.db", by="me")
     assert FleetJournal(installation.store.db).entries() == []
     shutil.copy(installation.store_path, backup)
-    assert fact(Database(backup), "taken_at") is None
+    assert fact(SqliteDatabase(backup), "taken_at") is None

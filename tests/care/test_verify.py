@@ -155,7 +155,8 @@ def test_what_is_not_protected_is_said(installation: Installation, elsewhere: Pa
 
 def test_verifying_does_not_mistake_what_is_being_written(installation: Installation) -> None:
     """An honest journal is called broken because it grew while it was read."""
-    from rollout.care.chains import fleet_chain, rollout_chains, snapshot
+    from rollout.care.chains import fleet_chain, rollout_chains
+    from rollout.database import snapshot
 
     row = begin(installation)
     with snapshot(installation.store_path) as taken:

@@ -2,149 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from rollout import emergency, entry, exits
-from rollout.card import Card, CardFolder
+from rollout.card import Card
 from rollout.journal import Journal, first_broken_link
+from rollout.rescue import deciding, judging
 from rollout.store import Fenced, Store
-from tests.core.scene import a_plan
-
-CARD = Card(
-    rollout="shop-1",
-    service="shop",
-    provider="toy",
-    original="blue",
-    replacement="green",
-    target={"balancer": "lb-1"},
-    capacity=2,
-    write_timeout_s=5.0,
-    app_version=None,
-    written_at=100.0,
-)
-BACK = {"blue": 100, "green": 0}
-
-
-class Toy(ModuleType):
-    """providers/toy/rollback.py: a balancer in memory.
-
-    `late` are weights that land at a later look, `turns` what the balancer judges from that look on; `meanwhile`
-    happens while traffic is put back.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("providers.toy.rollback")
-        self.weights, self.healthy = {"blue": 0, "green": 100}, {"blue": 2, "green": 2}
-        self.unhealthy, self.unknown = {"blue": 0, "green": 0}, {"blue": 0, "green": 0}
-        self.turns = dict[int, dict[str, dict[str, int]]]()
-        self.meanwhile: Callable[[], Any] = lambda: None
-        self.calls, self.late = list[tuple[str, Any]](), dict[int, dict[str, int]]()
-        self.fails, self.looks, self.marks = dict[str, Exception](), 0, list[Any]()
-        self.stubborn = False
-        self.left: int | None = 37
-
-    def _maybe_fail(self, call: str) -> None:
-        if call in self.fails:
-            raise self.fails[call]
-
-    def read(self, target: Any) -> dict[str, Any]:
-        """What the balancer says now."""
-        self.looks += 1
-        self._maybe_fail("read" if self.looks == 1 else "read again")
-        self.weights = self.late.pop(self.looks, self.weights)
-        vars(self).update(self.turns.pop(self.looks, {}))
-        judged = {"healthy": self.healthy, "unhealthy": self.unhealthy, "unknown": self.unknown}
-        return {"weights": dict(self.weights), **judged, "in_flight": {"green": self.left}, "mark": None}
-
-    def put_back(self, target: Any, weights: dict[str, int], token: str) -> None:
-        """Move the weights, unless they are stubborn."""
-        self._maybe_fail("put_back" if not self.calls else "put_back again")
-        self.calls.append(("put_back", token))
-        self.meanwhile()
-        if not self.stubborn:
-            self.weights = dict(weights)
-
-    def set_mark(self, target: Any, mark: Any, token: str) -> None:
-        """Remember the mark."""
-        self._maybe_fail("set_mark" if mark else "clear mark")
-        self.calls.append(("set_mark", token))
-        self.marks.append(mark)
-
-
-class FakeTime:
-    """Time that passes when the command sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def time(self) -> float:
-        """Seconds of this night."""
-        return self.now
-
-    monotonic = time
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass, but not for ever."""
-        self.now += seconds
-        assert self.now < 2000, "the command never ends"
-
-
-class Night:
-    """A fleet of one service with a card, and the command that puts it back."""
-
-    def __init__(self, folder: Path, toy: Toy, clock: FakeTime, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self.toy, self.clock, self._capsys = folder, toy, clock, capsys
-        self.fleet = folder / "fleet.yaml"
-        self.fleet.write_text("version: 1\nstate: state\n: this is: not even yaml [\n")
-        self.cards = CardFolder(folder / "state" / "cards")
-        self.cards.write(CARD)
-        self.path = folder / "state" / "rollout.db"
-        self.out, self.err, self.unfinished = "", "", list[str]()
-
-    def store(self) -> Store:
-        """The fleet's store, with an open rollout."""
-        made = Store(self.path)
-        if not made.rollouts():
-            plan = a_plan()
-            made.open_rollout("shop-1", "shop", plan.to_json(), plan.hash, at=1.0, actor="me")
-        return made
-
-    def rollback(self, *arguments: str) -> int:
-        """The exit code of the command; what it said is kept."""
-        code, self.unfinished = emergency.main(["--config", str(self.fleet), "rollback", *arguments])
-        said = self._capsys.readouterr()
-        self.out, self.err = said.out, said.err
-        return code
-
-    def document(self) -> dict[str, Any]:
-        """What was said on stdout, as JSON."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-    def spooled(self) -> list[dict[str, Any]]:
-        """The decisions that were kept beside the cards."""
-        return [json.loads(path.read_text()) for path in (self.folder / "state" / "spool").glob("*.json")]
+from tests.rescue.kit import BACK, CARD, Night, a_night
 
 
 @pytest.fixture
-def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Night]:
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Night:
     """A night with a fake provider and a fake time."""
-    toy, clock = Toy(), FakeTime()
-    package = ModuleType("providers.toy")
-    package.__path__ = []
-    monkeypatch.setitem(sys.modules, "providers.toy", package)
-    monkeypatch.setitem(sys.modules, "providers.toy.rollback", toy)
-    monkeypatch.setattr(emergency, "time", clock)
-    yield Night(tmp_path, toy, clock, capsys)
+    return a_night(tmp_path, monkeypatch, capsys)
 
 
 # What it does
@@ -169,11 +46,50 @@ def test_the_order_of_words_does_not_matter(night: Night, words: tuple[str, ...]
 
 def test_success_is_said_only_after_no_write_can_land_any_more(night: Night) -> None:
     """The engineer goes back to bed, and a late write undoes it."""
-    night.store()
     assert night.rollback("shop") == exits.DONE
     assert night.clock.now - 1000.0 >= CARD.write_timeout_s
     last = night.err.strip().splitlines()[-1]
-    assert "all new traffic is on blue" in last and "37 requests still on green" in last
+    assert "all new traffic is on blue, marked and read back for 5 s; 37 requests still on green" in last
+    accepted = night.err.index("traffic is on blue (accepted, read back); watching 5 s for late writes")
+    assert accepted < night.err.index("all new traffic")
+
+
+def test_where_no_write_can_be_on_its_way_nobody_waits(night: Night) -> None:
+    """Each rollback takes as long as the slowest write might, although the store shows that there is none."""
+    night.store()
+    assert night.rollback("shop") == exits.DONE
+    assert night.clock.now == 1000.0 and night.toy.looks == 2
+    assert "all new traffic is on blue, marked and read back; 37 requests still on green" in night.err
+    assert "watching" not in night.err
+
+
+def test_a_write_whose_result_is_not_known_is_waited_for(night: Night) -> None:
+    """A worker died in the middle of a swap, and its write lands after `done` was said."""
+    store = night.store()
+    intent = {"token": "t", "attempt": 1, "args": {"weights": {"blue": 50, "green": 50}}, "seen": {}}
+    store.append("shop-1", 0, "intended", "swap:1:50", intent, 2.0)
+    night.toy.late = {6: {"blue": 50, "green": 50}}
+    assert night.rollback("shop") == exits.DONE
+    assert night.clock.now - 1000.0 >= CARD.write_timeout_s and night.toy.weights == BACK
+    assert "watching 5 s for late writes: swap:1:50 was begun and has no result" in night.err
+
+
+def test_a_store_that_is_older_than_the_card_fences_nobody(night: Night) -> None:
+    """A store was restored from yesterday, and its word that nothing is under way is believed."""
+    night.store()
+    night.cards.write(replace(CARD, epoch=7))
+    night.toy.late = {4: {"blue": 0, "green": 100}}
+    assert night.rollback("shop") == exits.DONE
+    assert night.toy.weights == BACK and night.clock.now - 1000.0 >= CARD.write_timeout_s
+    assert "the store is older than the card (epoch 1, card 7)" in night.err
+
+
+def test_a_slip_that_is_seen_at_once_is_watched_like_any_other(night: Night) -> None:
+    """Traffic had slipped back already when it was read back, and it was looked at only once more."""
+    night.store()
+    night.toy.late = {2: {"blue": 0, "green": 100}}
+    assert night.rollback("shop") == exits.DONE
+    assert night.toy.weights == BACK and night.clock.now - 1000.0 >= CARD.write_timeout_s
 
 
 def test_what_the_platform_tells_only_later_is_not_called_nothing(night: Night) -> None:
@@ -187,7 +103,6 @@ def test_what_the_platform_tells_only_later_is_not_called_nothing(night: Night) 
 
 def test_a_late_write_is_put_right(night: Night) -> None:
     """Traffic slips back to the bad side a second after it was put back."""
-    night.store()
     night.toy.late = {3: {"blue": 50, "green": 50}, 6: {"blue": 0, "green": 100}}
     assert night.rollback("shop") == exits.DONE
     assert night.toy.weights == BACK
@@ -291,7 +206,7 @@ def test_a_store_that_cannot_be_used_does_not_stop_a_rollback(
     night: Night, trouble: Callable[[Night], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database is down, and with it the way back."""
-    monkeypatch.setattr(emergency, "STORE_BUSY_S", 0.0)
+    monkeypatch.setattr(deciding, "STORE_BUSY_S", 0.0)
     kept = trouble(night)
     assert night.rollback("shop", "--reason", "slow") == exits.DONE
     assert night.toy.weights == BACK and night.toy.marks[0]["epoch"] == 0
@@ -346,13 +261,12 @@ def test_force_onto_a_side_that_recovers_meanwhile_is_success(night: Night) -> N
 
 def test_an_original_that_turned_sick_meanwhile_needs_a_person(night: Night) -> None:
     """The command says success, the patched side is given up, and nothing serves any more."""
-    night.store()
     sick = {"healthy": {"blue": 0, "green": 2}, "unhealthy": {"blue": 2, "green": 0}}
     night.toy.turns = {4: sick}
     assert night.rollback("shop") == exits.PERSON_NEEDED
     assert night.toy.weights == BACK and len(night.toy.marks) == 1 and night.unfinished == []
     last = night.err.strip().splitlines()[-1]
-    assert last.startswith("rollback not finished: but blue does not serve: blue: 0 of 2 healthy, 2 on the other")
+    assert last.startswith("rollback not finished: all new traffic is on blue, but blue does not serve: blue: 0 of 2")
     assert "green is kept" in last and "rollout status shop" in last
 
 
@@ -361,7 +275,8 @@ def test_a_rollback_that_was_begun_is_not_called_refused(night: Night) -> None:
     night.store()
     night.toy.fails["set_mark"] = RuntimeError("no answer")
     assert night.rollback("shop") == exits.PERSON_NEEDED
-    assert "rollback not finished: the change was not confirmed" in night.err and "refused" not in night.err
+    assert "rollback not finished: all new traffic is on blue, read back, but the hold mark" in night.err
+    assert "refused" not in night.err and night.toy.weights == BACK
 
 
 # Targets that are not judged yet
@@ -393,7 +308,7 @@ def test_targets_that_are_never_judged_are_not_waited_for_long(night: Night, was
     assert f"blue: 0 of 2 healthy, 2 not judged yet; {told}" in night.err
     assert night.toy.weights == (BACK if was_healthy else {"blue": 0, "green": 100})
     waited = night.clock.now - 1000.0 - (CARD.write_timeout_s if was_healthy else 0.0)
-    assert emergency.JUDGED_S <= waited < emergency.JUDGED_S + 3 * emergency.LOOK_S
+    assert judging.JUDGED_S <= waited < judging.JUDGED_S + 3 * judging.LOOK_S
 
 
 def test_judged_targets_are_not_waited_for(night: Night) -> None:
@@ -436,7 +351,7 @@ def test_a_way_back_that_the_journal_says_is_closed_is_refused(
 ) -> None:
     """Traffic goes to a side that is just being deleted, because the card on disk is a moment older."""
     told_in_the_journal(night, *lines)
-    refused(night, exits.PERSON_NEEDED, "shop", *force, says="rollout start shop --image <earlier image>")
+    refused(night, exits.PERSON_NEEDED, "shop", "--no-cold", *force, says="rollout start shop --image <earlier image>")
     assert night.spooled() == []
 
 
@@ -520,8 +435,8 @@ def test_the_only_open_card_needs_no_name(night: Night) -> None:
 
 def test_two_open_cards_ask_which(night: Night) -> None:
     """The wrong service is rolled back."""
-    night.cards.write(replace(CARD, service="cart", rollout="cart-1"))
-    refused(night, exits.USAGE, says="\n  rollout rollback cart\n  rollout rollback shop")
+    night.cards.write(replace(CARD, service="cart", rollout="cart-1", written_at=940.0))
+    refused(night, exits.USAGE, says="\n  rollout rollback cart   # 60 s ago\n  rollout rollback shop   # 15 min ago")
 
 
 def test_no_open_card_says_so(night: Night) -> None:
@@ -624,7 +539,6 @@ def test_a_platform_that_does_not_answer_is_said_with_the_next_step(
 
 def test_putting_right_that_fails_is_said(night: Night) -> None:
     """A late write that could not be put right ends in a traceback."""
-    night.store()
     night.toy.late, night.toy.fails = {3: {"blue": 0, "green": 100}}, {"put_back again": RuntimeError("no answer")}
     assert night.rollback("shop") == exits.PERSON_NEEDED
     assert "rollout status shop" in night.err

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from providers.base import Invalid, Reading
+from providers.base import EVERYTHING, Invalid, Parts, Reading
 from rollout.gate import GateRule
 from rollout.plan import Gate
 from tests.core.scene import ROLLOUT, World, a_plan, phase_is
@@ -80,13 +80,12 @@ def still_ending(world: World, targets: int) -> None:
     """The balancer says so many targets of green end what they began."""
     observe = world.provider.traffic.observe
 
-    def told(services: Any) -> dict[str, Reading]:
-        return {
-            name: replace(
-                reading, targets={**reading.targets, "green": replace(reading.targets["green"], draining=targets)}
-            )
-            for name, reading in observe(services).items()
-        }
+    def told(services: Any, parts: Parts = EVERYTHING) -> dict[str, Reading]:
+        found = dict(observe(services, parts))
+        for name, reading in found.items() if "green" in parts.targets else ():
+            green = replace(reading.targets["green"], draining=targets)
+            found[name] = replace(reading, targets={**reading.targets, "green": green})
+        return found
 
     world.provider.traffic.observe = told  # type: ignore[method-assign]
 

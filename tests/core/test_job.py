@@ -441,7 +441,7 @@ def test_a_promoted_rollout_is_taken_back_only_by_a_mark(world: World, monkeypat
     """An accepted patch is rolled back because a file could not be written."""
     world.drive(phase_is("warm"))
 
-    def full(folder: CardFolder, card: Any) -> None:
+    def full(folder: CardFolder, card: Any, begun: str = "") -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(CardFolder, "write", full)

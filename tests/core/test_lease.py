@@ -78,6 +78,33 @@ def test_a_rebooted_host_has_no_living_holders() -> None:
     assert is_provably_dead(Holder(socket.gethostname(), "an earlier boot", os.getpid(), "1"))
 
 
+def test_another_machine_of_the_same_name_is_not_judged() -> None:
+    """Two machines that are both called `worker` take each other's leases away, again and again."""
+    here = this_process()
+    elsewhere = replace(here, boot="of the other one", machine="of the other one")
+    assert not is_provably_dead(elsewhere)
+    assert not is_provably_dead(replace(elsewhere, machine=""))
+
+
+def test_a_reboot_of_this_machine_is_known_by_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a reboot a rollout waits for the processes of the time before."""
+    monkeypatch.setattr(lease, "_machine_id", lambda: "mine")
+    assert is_provably_dead(replace(this_process(), boot="an earlier boot"))
+
+
+def test_a_process_of_another_container_is_not_judged() -> None:
+    """Two containers under one name and kernel: the pid of the one is nobody, or somebody else, in the other."""
+    other = replace(this_process(), pid=2**22 + 1, space="pid:[1]")
+    assert not is_provably_dead(other)
+    assert is_provably_dead(replace(other, space=this_process().space))
+
+
+def test_a_holder_of_an_earlier_release_is_read() -> None:
+    """After an upgrade every command fails at a lease that the release before wrote."""
+    written = {"host": "db-7", "boot": "b", "pid": 4711, "started": "1"}
+    assert Holder.from_json(written) == Holder("db-7", "b", 4711, "1")
+
+
 def test_a_host_without_boot_ids_judges_nobody() -> None:
     """On a system without /proc every running controller is taken for dead."""
     assert not is_provably_dead(Holder(socket.gethostname(), "", 2**22 + 1, ""))
@@ -116,7 +143,7 @@ def test_an_impossible_pid_is_dead() -> None:
     assert is_provably_dead(replace(this_process(), pid=2**70))
 
 
-@given(st.builds(Holder, st.text(), st.text(), st.integers(), st.text()))
+@given(st.builds(Holder, st.text(), st.text(), st.integers(), st.text(), st.text(), st.text()))
 def test_a_holder_survives_being_stored(holder: Holder) -> None:
     """A process does not recognise its own lease."""
     assert Holder.from_json(holder.to_json()) == holder

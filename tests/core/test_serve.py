@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from healthchecks.base import Subject, Verdict
-from rollout.database import Database
+from rollout.database import SqliteDatabase
 from rollout.engine import local
 from rollout.engine.job import Advanced, UnknownStory
 from rollout.engine.local import Job
@@ -371,11 +371,11 @@ def test_a_store_that_fails_is_told_and_gone_on_with_when_it_works(desk: Desk, m
     desk.server.begin()
     desk.serve(lambda: desk.phase() == "shifting")
 
-    def full(database: Database) -> Any:
+    def full(database: SqliteDatabase) -> Any:
         raise StoreError("the store cannot be used: database or disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Database, "transaction", full)
+        patched.setattr(SqliteDatabase, "transaction", full)
         desk.passes(5.0)
         for _ in range(5):
             desk.settle()
@@ -396,10 +396,10 @@ def test_the_watchdog_is_fed_while_the_store_fails(desk: Desk, monkeypatch: pyte
     ]
     desk.server.begin()
 
-    def full(database: Database) -> Any:
+    def full(database: SqliteDatabase) -> Any:
         raise StoreError("full")
 
-    monkeypatch.setattr(Database, "transaction", full)
+    monkeypatch.setattr(SqliteDatabase, "transaction", full)
     desk.passes(5.0)
     for _ in range(60):
         desk.server.tick()

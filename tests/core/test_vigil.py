@@ -512,18 +512,18 @@ def test_a_mark_is_obeyed_while_the_way_back_is_put_right(tmp_path: Path) -> Non
         world.mark()
 
     world.passes(max(0.0, world.row.due_at - world.clock.now()))
-    describe = world.provider.compute.describe
+    sizes = world.provider.compute.sizes
     calls = list[int]()
 
     def marking(service: Any) -> Any:
         calls.append(1)
         if len(calls) == 1:
             marked(world.run())
-        return describe(service)
+        return sizes(service)
 
-    object.__setattr__(world.provider.compute, "describe", marking)
+    object.__setattr__(world.provider.compute, "sizes", marking)
     world.job(HOLDER)
-    object.__delattr__(world.provider.compute, "describe")
+    object.__delattr__(world.provider.compute, "sizes")
     assert calls and world.journal.decision is not None, "at once"
     assert world.drive().outcome == "rolled_back"
 

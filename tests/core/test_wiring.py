@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +31,26 @@ def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
     assert made.store.rollouts() == [] and made.cards.all() == ([], [])
     with pytest.raises(Exception, match=r"fleet\.yaml"):
         made.service("shop")
+
+
+def test_a_provider_is_made_once_whoever_asks_for_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of eight jobs gets clients of its own, and a budget for calls of its own: eight times what AWS allows."""
+    (tmp_path / "fleet.yaml").write_text("version: 1\n")
+    made, installation, gate = list[object](), Installation(tmp_path / "fleet.yaml"), threading.Barrier(8)
+
+    def build(context: Any) -> object:
+        made.append(context)
+        return object()
+
+    monkeypatch.setattr("rollout.wiring.adapter", lambda name: SimpleNamespace(build=build))
+
+    def ask(_: int) -> object:
+        gate.wait(10)
+        return installation.provider("memory")
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    assert len(made) == 1 and len(set(map(id, found))) == 1
 
 
 def test_a_store_is_made_where_the_fleet_file_says(tmp_path: Path) -> None:

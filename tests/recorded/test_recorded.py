@@ -145,7 +145,7 @@ class Night:
 
 @pytest.mark.parametrize(("story", "name"), MAY_GO_BACK)
 def test_the_emergency_path_puts_it_back(
-    story: int, name: str, tmp_path: Path, worlds: list[World], monkeypatch: pytest.MonkeyPatch
+    story: int, name: str, tmp_path: Path, worlds: list[World]
 ) -> None:
     """At night, after an upgrade, a card and a journal of the earlier release are all that there is."""
     state = tmp_path / "state"
@@ -156,9 +156,8 @@ def test_the_emergency_path_puts_it_back(
     folder = CardFolder(state / "cards")
     for card in world.cards.values():
         folder.write(card)
-    monkeypatch.setattr(emergency, "time", Night(world))
     world.people.halts_expected = True
-    code, _ = emergency.main(["--config", str(tmp_path / "fleet.yaml"), "rollback", "shop", "--no-wait"])
+    code, _ = emergency.main(["--config", str(tmp_path / "fleet.yaml"), "rollback", "shop", "--no-wait"], Night(world))
     world.people.edit_stands = False
     world.person_recorded()
     assert (code, world.journal.decision is not None) == (exits.DONE, True)
@@ -170,7 +169,7 @@ def test_the_emergency_path_puts_it_back(
 @pytest.mark.parametrize("story", STORIES)
 @pytest.mark.parametrize(("name", "code"), [("closed", exits.PERSON_NEEDED), ("retiring", exits.PERSON_NEEDED)])
 def test_the_emergency_path_refuses_what_is_over(
-    story: int, name: str, code: int, tmp_path: Path, worlds: list[World], monkeypatch: pytest.MonkeyPatch
+    story: int, name: str, code: int, tmp_path: Path, worlds: list[World]
 ) -> None:
     """An old card that is obeyed after its end sends traffic to a side that was given up."""
     state = tmp_path / "state"
@@ -179,8 +178,7 @@ def test_the_emergency_path_refuses_what_is_over(
     worlds.append(world)
     (tmp_path / "fleet.yaml").write_text("version: 1\nstate: state\n")
     CardFolder(state / "cards").write(world.cards["shop"])
-    monkeypatch.setattr(emergency, "time", Night(world))
-    assert emergency.main(["--config", str(tmp_path / "fleet.yaml"), "rollback", "shop"])[0] == code
+    assert emergency.main(["--config", str(tmp_path / "fleet.yaml"), "rollback", "shop"], Night(world))[0] == code
     assert views.route(world.svc).active == "green"
 
 

@@ -9,7 +9,7 @@ import pytest
 from rollout.settings import load
 from tests.settings.conftest import Refused, ToyCatalogue, service
 
-TOP = "version, state, services, policy, notify, keep, serve, defaults"
+TOP = "version, state, store, services, policy, notify, keep, serve, drills, campaigns, defaults"
 STEPS = "whole numbers 1–100, rising, ending in 100"
 HEAD = "version: 1\nservices:\n  shop:\n    provider: toy\n"
 BODY = HEAD + "    coexist: safe\n"
@@ -42,8 +42,8 @@ CASES = {
     service("gates: {live: {passes: yes}}"): (6, "services.shop.gates.live.passes", "'yes'", "a whole number", ""),
     service("trafic: {}"): (
         *(6, "services.shop.trafic", ""),
-        "provider, coexist, options, patch, traffic, checks, gates, deadlines, bake, keep_warm, "
-        "rollback_while_warm, approval, settle",
+        "windows, blackouts, time_zone, at_end, provider, tags, coexist, options, patch, traffic, checks, gates, "
+        "deadlines, bake, keep_warm, rollback_while_warm, approval, settle, drills",
         "unknown key 'trafic' (did you mean traffic?)",
     ),
     service("traffic: {soak_s: 60s}"): (
@@ -78,7 +78,12 @@ CASES = {
     "version: 1\nservices: {}\n": (2, "services", "a mapping", "at least one service", ""),
     "version: 1\nservices:\n  shop: 5\n": (3, "services.shop", "5", "a mapping", ""),
     "- a\n": (1, "", "a list", "a mapping with version and services", ""),
-    BODY + "store: postgresql://db\n": (*(6, "store", "", TOP, "unknown key 'store' (did you mean state?)"),),
+    BODY + "stor: postgresql://db\n": (*(6, "stor", "", TOP, "unknown key 'stor' (did you mean store?)"),),
+    BODY + "store: postgresql://me:hunter2@db\n": (
+        *(6, "store", ""),
+        "{env: NAME} or {file: PATH} for a postgresql:// address, or the address where it has no password",
+        "a password written out",
+    ),
     BODY + "state: ~/x\n": (
         *(6, "state", "'~/x'", "a folder, relative to the fleet file or absolute; ~ is not expanded", ""),
     ),

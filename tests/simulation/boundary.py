@@ -136,7 +136,7 @@ class Cards(CardFolder):
         super().__init__(Path("/nowhere"))
         self.kept, self._boundary, self._process = kept, boundary, process
 
-    def write(self, card: Card) -> None:
+    def write(self, card: Card, begun: str = "") -> None:
         def do() -> None:
             self.kept[card.service] = card
 

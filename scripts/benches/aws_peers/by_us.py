@@ -2,7 +2,8 @@
 at the end. Run as: by_us.py URL WORLD.json [THREADS]
 
 Nothing is left out but waiting: the clock is put forward when nothing is due, and calls wait for no budget (the peers
-have none). Gates look as few times as they can be asked to.
+have none). Gates look as few times as they can be asked to. The last line is JSON: how far it was, and what had been
+waited for on the way, when all were promoted and when all were retired.
 """
 
 import json
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from providers.aws import quotas
 from rollout.control import start
 from rollout.engine.job import advance
+from rollout.engine.watch import EVERY_S, Observer
 from rollout.lease import this_process
 from rollout.store import NEVER
 from rollout.wiring import Installation
@@ -43,11 +45,11 @@ def main() -> None:
     lift_budgets()
     with tempfile.TemporaryDirectory(prefix="rollout-bench-") as home:
         installation = Installation(fleet_file(Path(home), url, world), Clock())
-        installation.means("aws")  # before there are threads, or each makes its own
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda service: begin(installation, service["name"], world["image"]), world["services"]))
-            drive(installation, pool)
+            told = drive(installation, pool)
         raise_unless_retired(installation)
+    print(json.dumps(told))
 
 
 ENDS = {"failed", "roll_back_decided", "halted", "troubled"}
@@ -64,13 +66,13 @@ class Clock:
     """This machine's, and forward by what somebody would have slept."""
 
     def __init__(self) -> None:
-        self._skipped = 0.0
+        self.skipped_s = 0.0
 
     def now(self) -> float:
-        return time.time() + self._skipped
+        return time.time() + self.skipped_s
 
     def sleep(self, seconds: float) -> None:
-        self._skipped += max(seconds, 0.0)
+        self.skipped_s += max(seconds, 0.0)
 
 
 def fleet_file(home: Path, url: str, world: dict[str, Any]) -> Path:
@@ -89,18 +91,39 @@ def begin(installation: Installation, name: str, image: str) -> None:
     start(installation, name, image=image, saved=None, key=None, actor="bench", reason="")
 
 
-def drive(installation: Installation, pool: ThreadPoolExecutor) -> None:
+def drive(installation: Installation, pool: ThreadPoolExecutor) -> dict[str, Any]:
     """All that is due, side by side; time passes when nothing is."""
+    told: dict[str, Any] = {}
     store, clock, means = installation.store, installation.clock, installation.means("aws")
+    observer = Observer(store, installation.provider, clock.now)
     while True:
-        due = list(store.due(clock.now()))
-        list(pool.map(lambda row: advance(row.id, means, HOLDER), due))
+        observer.look()
+        due = [row for row in store.due(clock.now()) if not observer.holds(row.id, row.due_at)]
+        list(pool.map(lambda row: advance(row.id, means, HOLDER, shared=observer), due))
+        if "promoted" not in told and are_promoted(installation):
+            told["promoted"] = so_far(installation)
         if due:
             continue
         (found,) = store.db.all("SELECT min(due_at) FROM rollouts WHERE closed_at IS NULL")
         if found[0] is None or found[0] >= NEVER:
-            return
-        clock.sleep(found[0] - clock.now())
+            return told | {"retired": so_far(installation)}
+        next_at = min(found[0], found[0] if observer.next_at is None else observer.next_at)
+        clock.sleep(max(next_at - clock.now(), EVERY_S))  # as often as a server's observer looks
+
+
+def are_promoted(installation: Installation) -> bool:
+    """All of them, and what follows in the same job: they wait until no late write can land."""
+    rows = installation.store.rollouts(limit=10_000)
+    waits = (installation.store.wait(row.id) for row in rows if row.closed_at is None)
+    return all(row.outcome == "promoted" for row in rows) and all(wait and wait.step == "quiet" for wait in waits)
+
+
+def so_far(installation: Installation) -> dict[str, float]:
+    """Seconds since this process began, calls, and seconds that were skipped."""
+    usage, clock, began = installation.provider("aws").usage, installation.clock, os.environ["ROLLOUT_BENCH_BEGAN"]
+    assert usage and isinstance(clock, Clock)  # noqa: S101 - as it was made
+    calls = sum(usage().calls.values())
+    return {"wall_s": time.time() - float(began), "calls": calls, "skipped_s": clock.skipped_s}
 
 
 def raise_unless_retired(installation: Installation) -> None:

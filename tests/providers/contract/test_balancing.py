@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from providers.base import SLOTS, Conflict, HoldMark, Invalid, NotFound, weights_for
+from providers.base import SLOTS, Conflict, HoldMark, Invalid, NotFound, Parts, weights_for
 from tests.providers.contract.steps import Drive
 from tests.providers.harness import Harness
 
@@ -29,6 +29,24 @@ def test_reading_is_complete(shop: Drive) -> None:
     assert reading.targets["blue"].healthy == reading.targets["blue"].total == 2
     assert reading.targets["green"].total == 0
     assert reading.counters_id and reading.at > 0
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        Parts(targets=(), counters=()),
+        Parts(route=False, targets=("green",), counters=()),
+        Parts(route=False, targets=(), counters=("blue",)),
+        Parts(targets=("blue", "green"), counters=()),
+    ],
+)
+def test_a_part_says_what_the_whole_says(mirrored: Drive, parts: Parts) -> None:
+    """Otherwise what is awaited comes true where nobody sees it, or is seen where it has not."""
+    whole, part = mirrored.reading(), mirrored.traffic.observe([mirrored.service], parts)[mirrored.service.name]
+    assert not parts.route or part.route == whole.route
+    assert {slot: part.targets[slot] for slot in parts.targets} == {slot: whole.targets[slot] for slot in parts.targets}
+    assert set(parts.counters) & set(whole.counters) <= set(part.counters)
+    assert part.at > 0
 
 
 def test_reading_covers_all_named_services(harness: Harness) -> None:

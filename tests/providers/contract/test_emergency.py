@@ -105,3 +105,30 @@ def test_a_service_that_is_gone_is_not_found(mirrored: Drive) -> None:
         pytest.skip("this provider's card does not hold the service's name as it is")
     with pytest.raises(NotFound):
         mirrored.harness.rollback.read(foreign)
+
+
+def test_an_instance_leads_to_its_service(mirrored: Drive) -> None:
+    """Otherwise the person whose alarm names a host has to look up what it is of."""
+    matches = getattr(mirrored.harness.rollback, "matches", None)
+    if matches is None:
+        pytest.skip("this provider knows its services by name only")
+    target = json.loads(json.dumps(mirrored.traffic.card_target(mirrored.service)))
+    hosts = [*mirrored.running("blue"), *mirrored.running("green")]
+    assert [matches(target, host.id) for host in hosts] == [True] * len(hosts)
+    addresses = [each for host in hosts for each in (host.address, host.address.rpartition(":")[0])]
+    assert any(matches(target, address) for address in addresses if address)
+    assert not any(matches(target, named) for named in ("i-0123456789abcdef0", "203.0.113.9", "nothing", ""))
+
+
+def test_what_stays_on_the_side_that_traffic_left_can_be_cut(mirrored: Drive) -> None:
+    """Otherwise users with long connections stay on the bad side for hours."""
+    cut = getattr(mirrored.harness.rollback, "cut", None)
+    if cut is None:
+        pytest.skip("this platform ends no connection on demand")
+    target = mirrored.traffic.card_target(mirrored.service)
+    mirrored.move("green", 100)
+    mirrored.harness.rollback.put_back(target, BACK, "emergency-1")
+    mirrored.settle(lambda: mirrored.reading().route.weights == BACK, "clients never followed")
+    first, again = (cut(target, "green", f"emergency-cut-{number}") for number in (1, 2))
+    assert first >= 0 and again == 0
+    assert mirrored.route().weights == BACK and mirrored.healthy("blue") == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.base import SLOTS, Environment, Invalid, NotFound
+from providers.base import SLOTS, Environment, Invalid, NotFound, Size
 from tests.providers.contract.steps import Drive
 from tests.providers.harness import Harness
 
@@ -17,6 +17,23 @@ def test_describe_names_both_slots(shop: Drive) -> None:
     assert (blue.slot, blue.image, blue.capacity, blue.owner) == ("blue", shop.harness.base_image, 2, None)
     assert blue.exists and blue.fingerprint
     assert slots["green"] == Environment("green")
+
+
+def test_sizes_say_what_describe_says_of_them(shop: Drive) -> None:
+    """Otherwise floors are kept by figures that are not those of the slots."""
+    shop.mirror("blue", "green", shop.harness.patched_image, "rollout-1")
+    shop.compute.set_floor(shop.service, "blue", 1, shop.token())
+    described, sizes = shop.slots(), shop.compute.sizes(shop.service)
+    assert set(sizes) == set(SLOTS)
+    for slot, size in sizes.items():
+        seen = described[slot]
+        assert size == Size(seen.exists, seen.capacity, seen.floor, len(shop.instances(slot)), seen.owner)
+    assert (sizes["blue"].floor, sizes["green"].owner, sizes["green"].alive) == (1, "rollout-1", 2)
+
+
+def test_the_size_of_an_absent_slot_is_nothing(shop: Drive) -> None:
+    """Otherwise a standby that does not exist is waited for, or given up."""
+    assert shop.compute.sizes(shop.service)["green"] == Size()
 
 
 def test_observe_gives_the_instances_of_all_named_services(harness: Harness) -> None:

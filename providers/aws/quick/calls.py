@@ -1,0 +1,235 @@
+"""Calls to the balancers of one place, as somebody: botocore without boto3, and few tries, each bounded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+from providers.aws import marks
+from providers.aws.needed import boto3_needed
+from providers.aws.quick.sharing import Pace, Together
+from providers.base import NotFound, ProviderError, Throttled, Transient, Weights
+
+AT_ONCE = 8
+PAUSES_S = (0.2, 0.4, 0.8, 1.6)
+"""After each answer that it was too often: three seconds together, in which AWS grants thirty reads more."""
+FRESH_S = 1.0
+"""So old what is written over may be: as if the write had taken that long."""
+JUDGED_S = 10.0
+READS = (40.0, 10.0)
+"""At once, and each second after: what AWS says that it grants (quotas.py)."""
+ARNS_A_CALL = 20
+Action = Mapping[str, Any]
+Route = Mapping[str, Any]
+"""One of a card's `routes`: listener, rule, the target group of each slot, and the actions as they were."""
+
+
+class Place(NamedTuple):
+    """Where, and as whom."""
+
+    region: str
+    account: str = ""
+    profile: str = ""
+    role: str = ""
+    external_id: str = ""
+    endpoint_url: str = ""
+
+    @property
+    def who(self) -> str:
+        return self.role or (f"profile {self.profile}" if self.profile else "the default credentials")
+
+
+class Calls:
+    """Thread-safe. `client`: botocore's, for elbv2."""
+
+    def __init__(
+        self,
+        place: Place,
+        client: Any,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._place, self._client, self._sleep, self._clock = place, client, sleep, clock
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._pace = Pace(*READS, clock, sleep)
+        self._listeners = Together(lambda arns: self._described(arns, rules=False), ARNS_A_CALL, self._pool.submit)
+        self._rules = Together(lambda arns: self._described(arns, rules=True), ARNS_A_CALL, self._pool.submit)
+        self._tags = Together(self._tagged, ARNS_A_CALL, self._pool.submit)
+        self._judged: dict[str, tuple[float, list[Mapping[str, Any]]]] = {}
+        self._fresh: dict[str, tuple[float, Sequence[Action] | None]] = {}
+
+    def at_once(self, ask: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._pool.submit(ask, *arguments)
+
+    def each(self, ask: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """The answers in the order of the items; the first error is raised after all were asked."""
+        asked = [self._pool.submit(ask, item) for item in items]
+        return [answer.result() for answer in asked]
+
+    def __call__(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Asked too often: again after each of `PAUSES_S`. Lost on the way: once more, at once."""
+        pauses, lost = list(PAUSES_S), False
+        while True:
+            if operation.startswith("describe_"):
+                self._pace.wait()
+            try:
+                return self._once(operation, **arguments)
+            except Throttled:
+                if not pauses:
+                    raise
+                self._sleep(pauses.pop(0))
+            except Transient as error:
+                if lost or not _is_lost(error):
+                    raise
+                lost = True
+
+    def _once(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        from providers.aws.errors import CredentialsExpired, translated
+        from providers.aws.quick.names import lookup_behind
+
+        what = f"elbv2 {operation} in {self._place.region}"
+        try:
+            with translated(what, self._place.who):
+                answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+                return answer
+        except CredentialsExpired as error:
+            calls_of.cache_clear()  # somebody may log in before the next command
+            if not self._place.profile:
+                raise
+            hint = f"for profile {self._place.profile} with SSO: aws sso login --profile {self._place.profile}"
+            raise CredentialsExpired(f"{error} ({hint})") from error.__cause__
+        except Transient as error:
+            if slow := lookup_behind(error):
+                raise Transient(f"{what}, as {self._place.who}: {slow}") from slow
+            raise
+
+    # ---- reads ------------------------------------------------------------------------------------------------
+
+    def actions_of(self, routes: Sequence[Route]) -> dict[str, Sequence[Action] | None]:
+        """By listener or rule; None where there is no such one."""
+        asked = {resource_of(each): (self._rules if each["rule"] else self._listeners) for each in routes}
+        answers = {resource: together.soon(resource) for resource, together in asked.items()}
+        found = {resource: answer.result() for resource, answer in answers.items()}
+        now = self._clock()
+        self._fresh.update((resource, (now, actions)) for resource, actions in found.items())
+        return found
+
+    def fresh_actions_of(self, routes: Sequence[Route]) -> dict[str, Sequence[Action] | None]:
+        """The same, without asking where all of them were read a moment ago. Good for one time."""
+        known = [self._fresh.pop(resource_of(route), None) for route in routes]
+        if any(each is None or self._clock() - each[0] > FRESH_S for each in known):
+            return self.actions_of(routes)
+        return {resource_of(route): each[1] for route, each in zip(routes, known, strict=True) if each}
+
+    def _described(self, arns: Sequence[str], *, rules: bool) -> dict[str, Sequence[Action]]:
+        """One that does not exist has AWS refuse all of them: then each alone."""
+        try:
+            if rules:
+                listed = self("describe_rules", RuleArns=list(arns))["Rules"]
+                return {each["RuleArn"]: list(each.get("Actions", ())) for each in listed}
+            listed = self("describe_listeners", ListenerArns=list(arns))["Listeners"]
+            return {each["ListenerArn"]: list(each.get("DefaultActions", ())) for each in listed}
+        except NotFound:
+            alone = [self._described([arn], rules=rules) for arn in arns] if len(arns) > 1 else []
+            return {arn: actions for each in alone for arn, actions in each.items()}
+
+    def tags(self, resource: str) -> Future[dict[str, str] | None]:
+        """None: there is no such listener or rule."""
+        return self._tags.soon(resource)
+
+    def tags_of(self, resources: Sequence[str]) -> dict[str, dict[str, str]]:
+        """By ARN; those that do not exist are absent."""
+        asked = {resource: self.tags(resource) for resource in resources}
+        return {resource: tags for resource, answer in asked.items() if (tags := answer.result()) is not None}
+
+    def _tagged(self, arns: Sequence[str]) -> dict[str, dict[str, str]]:
+        try:
+            told = self("describe_tags", ResourceArns=list(arns))["TagDescriptions"]
+        except NotFound:
+            alone = [self._tagged([arn]) for arn in arns] if len(arns) > 1 else []
+            return {arn: tags for each in alone for arn, tags in each.items()}
+        return {
+            each["ResourceArn"]: {one["Key"]: one.get("Value", "") for one in each.get("Tags", ())} for each in told
+        }
+
+    def health(self, target_group: str) -> list[Mapping[str, Any]]:
+        """Of a moment ago where many ask at once: AWS tells it of one target group a call, and grants ten a second."""
+        known = self._judged.get(target_group)
+        if known and self._clock() - known[0] <= JUDGED_S and self._pace.is_low:
+            return known[1]
+        found = list(self("describe_target_health", TargetGroupArn=target_group)["TargetHealthDescriptions"])
+        self._judged[target_group] = (self._clock(), found)
+        return found
+
+    def pages(self, operation: str, key: str, **arguments: Any) -> list[Any]:
+        """All items below `key`, however many pages there are."""
+        found, marker = [], ""
+        while True:
+            answer = self(operation, **arguments, **({"Marker": marker} if marker else {}))
+            found += answer.get(key, ())
+            if not (marker := answer.get("NextMarker", "")):
+                return found
+
+    # ---- writes -----------------------------------------------------------------------------------------------
+
+    def write(self, route: Route, actions: list[dict[str, Any]]) -> list[Action]:
+        """What AWS answers that they are now."""
+        if route["rule"]:
+            return list(self("modify_rule", RuleArn=route["rule"], Actions=actions)["Rules"][0]["Actions"])
+        answer = self("modify_listener", ListenerArn=route["listener"], DefaultActions=actions)
+        return list(answer["Listeners"][0]["DefaultActions"])
+
+    def add_tags(self, resource: str, tags: Mapping[str, str]) -> None:
+        self("add_tags", ResourceArns=[resource], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+
+    def remove_tags(self, resource: str, keys: Iterable[str]) -> None:
+        self("remove_tags", ResourceArns=[resource], TagKeys=list(keys))
+
+    def declare(self, resource: str, wanted: Weights) -> None:
+        """So that an earlier move that was not finished explains nothing any more. Only where it can be done: traffic
+        is what counts."""
+        try:
+            self.add_tags(resource, {marks.DECLARING: marks.declaring_text(wanted)})
+        except ProviderError:
+            return
+
+
+def resource_of(route: Route) -> str:
+    """What weights and tags are written to: the rule, else the listener."""
+    return str(route["rule"] or route["listener"])
+
+
+@lru_cache(maxsize=8)
+def calls_of(place: Place) -> Calls:
+    """Opened once: reading back every moment would otherwise open it every moment."""
+    return Calls(place, open_client(place))
+
+
+def open_client(place: Place, api: str = "elbv2") -> Any:
+    """Raises Invalid without botocore, Denied without credentials."""
+    with boto3_needed():
+        from providers.aws.errors import translated
+        from providers.aws.identity import client_config, open_session
+        from providers.aws.quick.loading import quickened
+        from providers.aws.quick.names import Names, bound_lookups
+
+    with translated(f"a session in {place.region}", place.who):
+        client = quickened(open_session(cast(Any, place))).create_client(
+            api,
+            region_name=place.region,
+            endpoint_url=place.endpoint_url or None,
+            config=client_config(),
+        )
+    bound_lookups(client, Names())
+    return client
+
+
+def _is_lost(error: Transient) -> bool:
+    """May the same call work at once? Not as somebody whose login has ended, nor towards a name that nobody knows."""
+    from providers.aws.errors import CredentialsExpired
+    from providers.aws.quick.names import SlowLookup
+
+    return not isinstance(error, CredentialsExpired) and not isinstance(error.__cause__, SlowLookup)

@@ -1,0 +1,223 @@
+"""One look for all that wait: what is awaited is read in batches, and only those are woken whose answer came.
+
+It changes nothing but when a rollout is due; the jobs that it wakes take the lease and journal as ever. What it read
+serves them, too, as long as it is fresh; what a job decides to change something by it reads itself.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from providers.base import Provider, Reading, Service
+from rollout.observer import AHEAD_S, HELD_S, Answer, Fact, answers, next_look
+from rollout.rows import Wait
+from rollout.store import NEVER, Store
+
+EVERY_S = AHEAD_S
+FRESH_S = 10.0
+"""What was begun to be read longer ago serves nobody."""
+AWAKE_S = 60.0
+"""An observer that has read nothing for so long is no help."""
+LONG_S = 5.0
+"""After this a tick begins no further read: where calls are short, the rest comes first at the next one."""
+FACTS_A_READ, GATES_A_READ = 100, 250
+TOLD_S = 30.0
+"""What is seen of a fact that has not come is told again no sooner."""
+FACTS = (
+    "SELECT waits.rollout, step, started_at, deadline_at, waits.due_at, state FROM waits"
+    " JOIN rollouts ON id = waits.rollout WHERE closed_at IS NULL AND rollouts.due_at < ? AND state LIKE ?"
+)
+GATES = (
+    "SELECT waits.rollout, rollouts.due_at FROM waits JOIN rollouts ON id = waits.rollout"
+    " WHERE closed_at IS NULL AND rollouts.due_at < ? AND state LIKE ?"
+)
+WAKE = "UPDATE rollouts SET due_at = ? WHERE id = ? AND closed_at IS NULL AND due_at > ?"
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a rollout is about; it never changes."""
+
+    provider: str
+    service: Service
+
+
+@dataclass(slots=True)
+class Awaited:
+    """A fact that a rollout waits for. `text` is the state as it is stored; `answered_at` orders who is next."""
+
+    text: str
+    wait: Wait
+    fact: Fact
+    look_at: float = 0.0
+    answered_at: float = 0.0
+    told_at: float = 0.0
+
+
+@dataclass
+class Board(Generic[V]):
+    """What was read last, by key, and when that was begun. Thread-safe."""
+
+    _kept: dict[Any, tuple[float, V]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, found: Mapping[Any, V], began: float) -> None:
+        """What is no longer fresh goes."""
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if 0 <= began - kept[0] <= FRESH_S}
+            self._kept.update((key, (began, value)) for key, value in found.items())
+
+    def get(self, key: Any, after: float, now: float) -> V | None:
+        """None where it was begun before, or at, `after`, or is not fresh."""
+        with self._lock:
+            began, value = self._kept.get(key, (after, None))
+        return value if began > after and 0 <= now - began <= FRESH_S else None
+
+
+class Observer:
+    """`look` again and again, from one thread; all else from any. Jobs get it as their `Shared`."""
+
+    def __init__(self, store: Store, provider_of: Callable[[str], Provider], now: Callable[[], float]) -> None:
+        self._store, self._provider_of, self._now = store, provider_of, now
+        self._subjects: dict[str, Subject] = {}
+        self._awaited: dict[str, Awaited] = {}
+        self._gates: Mapping[str, float] = {}
+        self._answers, self._readings = Board[Answer](), Board[Reading]()
+        self._looked_at: float | None = None
+
+    # For jobs, and for who begins them
+
+    def answer(self, service: str, fact: Fact, after: float) -> Answer | None:
+        return self._answers.get((service, str(fact.to_json())), after, self._now())
+
+    def reading(self, service: str, after: float) -> Reading | None:
+        return self._readings.get(service, after, self._now())
+
+    @property
+    def is_awake(self) -> bool:
+        """Did a look end a moment ago?"""
+        return self._looked_at is not None and abs(self._now() - self._looked_at) <= AWAKE_S
+
+    def holds(self, rollout: str, due_at: float) -> bool:
+        """Is its gate's look to wait for a reading that is about to be made for many?"""
+        known = self._gates.get(rollout)
+        if known != due_at or not self.is_awake or abs(self._now() - due_at) > HELD_S:
+            return False
+        return self._lacks(rollout, due_at)
+
+    # Looking
+
+    def look(self) -> None:
+        """One tick. Raises StoreError; what a platform cannot tell is looked at again."""
+        now = self._now()
+        facts, gates = self._facts(), self._due_gates(now)
+        self._know({*facts, *gates})
+        self._gates = gates
+        self._read_gates([rollout for rollout, due_at in gates.items() if self._lacks(rollout, due_at)])
+        self._read_facts({rollout: each for rollout, each in facts.items() if each.look_at <= now})
+        self._looked_at = self._now()
+
+    def _facts(self) -> dict[str, Awaited]:
+        """All that wait for a fact; what is stored is parsed when it changes."""
+        found = {}
+        for rollout, step, started_at, deadline_at, due_at, text in self._store.db.all(FACTS, NEVER, '%"fact":{%'):
+            known = self._awaited.get(rollout)
+            if known is None or known.text != text or known.wait.started_at != started_at:
+                state = json.loads(text)
+                wait = Wait(step, started_at, deadline_at, due_at, state)
+                same = known is not None and known.wait.step == step and known.wait.started_at == started_at
+                before = known if known is not None and same else Awaited("", wait, Fact("gone"))
+                fact = Fact.from_json(state["fact"])
+                known = Awaited(text, wait, fact, before.look_at, before.answered_at, before.told_at)
+            found[rollout] = known
+        self._awaited = found
+        return found
+
+    def _due_gates(self, now: float) -> dict[str, float]:
+        """And those that are due before there is another look."""
+        return dict(self._store.db.all(GATES, now + AHEAD_S, '%"gate":"%'))
+
+    def _know(self, rollouts: set[str]) -> None:
+        for rollout in rollouts - set(self._subjects):
+            plan = self._store.rollout(rollout).plan
+            service = Service(plan["service"]["name"], dict(plan["service"]["options"]))
+            self._subjects[rollout] = Subject(plan["provider"], service)
+        if len(self._subjects) > 2 * len(rollouts) + 1000:
+            self._subjects = {rollout: self._subjects[rollout] for rollout in rollouts}
+
+    def _read_gates(self, gates: Sequence[str]) -> None:
+        """A platform that cannot be read leaves each gate to look for itself."""
+        for name, rollouts in self._in_parts(gates, GATES_A_READ):
+            services = [self._subjects[rollout].service for rollout in rollouts]
+            began = self._now()
+            try:
+                found = self._provider_of(name).traffic.observe(services)
+            except Exception:  # noqa: S112 - whatever is wrong with it, a job meets it and journals it
+                continue
+            self._readings.put(found, began)
+
+    def _lacks(self, rollout: str, due_at: float) -> bool:
+        return self.reading(self._subjects[rollout].service.name, due_at - AHEAD_S) is None
+
+    def _read_facts(self, facts: Mapping[str, Awaited]) -> None:
+        """Who had no answer for longest comes first: where there are more questions than calls, all have their turn."""
+        for name, rollouts in self._in_parts(sorted(facts, key=lambda each: facts[each].answered_at), FACTS_A_READ):
+            asked = {rollout: (self._subjects[rollout].service, facts[rollout].fact) for rollout in rollouts}
+            began = self._now()
+            try:
+                told = answers(self._provider_of(name), asked)
+            except Exception as error:  # a fault of an adapter: its rollouts meet and journal it
+                told = dict.fromkeys(asked, Answer("unknown", f"{type(error).__name__}: {error}"))
+            met = {_key(*asked[rollout]): answer for rollout, answer in told.items() if answer.state == "met"}
+            self._answers.put(met, began)
+            self._wake([rollout for rollout, answer in told.items() if self._is_news(facts[rollout], answer)])
+
+    def _is_news(self, awaited: Awaited, answer: Answer) -> bool:
+        now = self._now()
+        awaited.look_at = next_look(awaited.wait, now, observed=False)
+        if answer.state != "unknown":
+            awaited.answered_at = now
+        if answer.state in ("met", "failed"):
+            return True
+        state = awaited.wait.state
+        if (answer.state == "unknown") == state.get("unreadable", False) and answer.seen == state.get("seen"):
+            return False
+        if abs(now - awaited.told_at) < TOLD_S:
+            return False
+        awaited.told_at = now
+        return True
+
+    def _wake(self, rollouts: Sequence[str]) -> None:
+        if rollouts:
+            now = self._now()
+            with self._store.db.transaction() as db:
+                for rollout in rollouts:
+                    db.execute(WAKE, (now, rollout, now))
+
+    def _in_parts(self, rollouts: Iterable[str], size: int) -> Iterator[tuple[str, list[str]]]:
+        """By provider, so many at a time, for as long as there is time in this tick."""
+        found: dict[str, list[str]] = {}
+        for rollout in rollouts:
+            found.setdefault(self._subjects[rollout].provider, []).append(rollout)
+        began = self._now()
+        for name, each in found.items():
+            for at in range(0, len(each), size):
+                if abs(self._now() - began) > LONG_S:
+                    return
+                yield name, each[at : at + size]
+                self._looked_at = self._now()
+
+    @property
+    def next_at(self) -> float | None:
+        """When the next of the facts that are waited for is to be looked at."""
+        return min((each.look_at for each in self._awaited.values()), default=None)
+
+
+def _key(service: Service, fact: Fact) -> tuple[str, str]:
+    return service.name, str(fact.to_json())
