@@ -20,6 +20,7 @@ NewsKind = Literal[
     "way_back_weak",
     "store_trouble",
     "drill_failed",
+    "campaign_stopped",
 ]
 NEWS_KINDS: tuple[NewsKind, ...] = get_args(NewsKind)
 
@@ -45,6 +46,8 @@ def news_of(entry: Entry) -> NewsKind | None:
 
 def fleet_news_of(entry: Entry) -> NewsKind | None:
     """The same of an entry of the fleet's journal, which is of no one rollout."""
+    if entry.kind in ("campaign_stopped", "campaign_missed"):
+        return "campaign_stopped"
     return "drill_failed" if entry.kind == "drilled" and not entry.data.get("ok") else None
 
 
@@ -58,10 +61,10 @@ def add_news(db: Transaction, entry: Entry) -> None:
 
 
 def add_fleet_news(db: Transaction, entry: Entry) -> None:
-    """The same for an entry of the fleet's journal, whose step is the service."""
+    """The same for an entry of the fleet's journal, whose step is the service; a campaign stands for its services."""
     kind = fleet_news_of(entry)
     if kind is not None:
-        _insert(db, entry, kind, entry.step)
+        _insert(db, entry, kind, entry.step or str(entry.data.get("campaign", "")))
 
 
 def _insert(db: Transaction, entry: Entry, kind: NewsKind, service: str) -> None:

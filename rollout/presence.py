@@ -79,14 +79,15 @@ def note_server(database: Database, holder: Holder, now: float) -> None:
         db.execute(_NOTE, (_NAME, canonical(holder.to_json()), since, now))
 
 
-def note_worker(database: Database, holder: Holder, since: float, now: float, *, observes: bool = False) -> None:
-    """This process works, with others; those that are long gone are forgotten. `observes`: and looks for all."""
-    told = canonical(holder.to_json())
+def note_sharing(
+    database: Database, holder: Holder, since: float, now: float, *, works: bool, observes: bool = False
+) -> None:
+    """This process works beside others, or observes for them; workers that are long gone are forgotten."""
+    worker = [f"{_WORKER}{holder.host} {holder.pid} {holder.started}"] if works else []
     with database.transaction() as db:
         db.execute("DELETE FROM servers WHERE name LIKE ? AND seen_at < ?", (f"{_WORKER}%", now - FORGOTTEN_S))
-        db.execute(_NOTE, (f"{_WORKER}{holder.host} {holder.pid} {holder.started}", told, since, now))
-        if observes:
-            db.execute(_NOTE, (_OBSERVER, told, since, now))
+        for name in [*worker, _OBSERVER] if observes else worker:
+            db.execute(_NOTE, (name, canonical(holder.to_json()), since, now))
 
 
 def leave_server(database: Database, holder: Holder) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 from providers.aws.grants import GRANTS, PREFIXES, RENAMED, ROLES, WITH, Grant, Role
 
 VERSION = "2012-10-17"
-NOT_CALLERS = ("grants.py", "permissions.py", "quotas.py", "errors.py", "options.py", "cloud.py")
-NOT_CALLERS += ("cut.py", "commands.py")  # of quick/: a list for the model, and text for people
+NOT_CALLERS = {"grants.py", "permissions.py", "quotas.py", "errors.py", "options.py", "cloud.py"}
+NOT_CALLERS |= {"cut.py", "commands.py"}  # of quick/: a list for the model, and text for people
 ALWAYS = frozenset({"sts.GetCallerIdentity"})  # by Cloud itself
 
 

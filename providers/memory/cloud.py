@@ -31,6 +31,7 @@ from providers.base import (
 )
 
 from . import balancer, machines, views
+from .limits import Limits, Throttle
 from .model import Calls, Image, ImageBehaviour, Mutation, Settings, SimService, SimSlot
 from .switches import Switches
 from .timeline import Timeline, Watcher
@@ -52,7 +53,8 @@ def find(key: str) -> SimCloud:
 class SimCloud:
     """Give a `key` where rollback cards have to be the same from run to run; the newest cloud has the key.
 
-    `cas` False models a platform without compare-and-set. `provision` makes a service on its first use.
+    `cas` False models a platform without compare-and-set. `provision` makes a service on its first use. `limits`:
+    how often it may be called; without, as often as anybody likes.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class SimCloud:
         write_timeout_s: float = 5.0,
         key: str | None = None,
         provision: Callable[[Service], None] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.clock, self.random, self.cas, self.write_timeout_s = clock, Random(seed), cas, write_timeout_s  # noqa: S311
         self.settings = settings or Settings()
         self.switches = Switches()
         self.timeline = Timeline(clock)
         self.calls = Calls()
+        self.throttle = Throttle(limits, clock) if limits else None
         self.mutations: list[Mutation] = []
         self.services: dict[str, SimService] = {}
         self.images: dict[str, Image] = {}
@@ -156,14 +160,14 @@ class SimCloud:
         return found
 
     def read(self, call: str, service: Service, answer: Callable[[SimService], R], *detail: Any) -> R:
-        self._admit_read(call)
+        self._admit_read(call, 1, detail)
         return self._answer(call, self.service(service), answer, detail)
 
     def read_all(
         self, call: str, services: Sequence[Service], answer: Callable[[SimService], R], *detail: Any
     ) -> dict[str, R]:
         """One call for many services; those that do not exist are left out, so that they blind nobody else."""
-        self._admit_read(call)
+        self._admit_read(call, len(services), detail)
         found: dict[str, R] = {}
         for service in services:
             try:
@@ -186,6 +190,8 @@ class SimCloud:
         """`act` gives a result and what changed ("" for nothing); `pretend` gives what a silent failure says."""
         switches = self.switches
         self.calls.writes[call] += 1
+        if self.throttle:
+            self.throttle.spend(call, 1, args, is_write=True)
         self.catch_up()
         switches.refuse(call, "writes")
         overdue = self._delay(call, "writes")
@@ -202,8 +208,10 @@ class SimCloud:
             raise Transient(f"{call}: the answer was lost; it may have been applied")
         return result
 
-    def _admit_read(self, call: str) -> None:
+    def _admit_read(self, call: str, services: int, detail: tuple[Any, ...]) -> None:
         self.calls.reads[call] += 1
+        if self.throttle:
+            self.throttle.spend(call, services, detail, is_write=False)
         self.catch_up()
         self.switches.refuse(call, "reads")
         if self._delay(call, "reads"):

@@ -70,4 +70,6 @@ def _resolved(installation: Installation, reference: str, services: Iterable[str
             return provider.patcher.resolve(Service(name, dict(settings.options)), reference)
         except ProviderError as error:
             why = why or f"{name}: {error}"
+        except Exception as error:  # an adapter may fail in any way: it is a place that cannot be asked
+            why = why or f"{name}: {type(error).__name__}: {error}"
     return why

@@ -213,12 +213,16 @@ def _document(
     standing = stand_of(installation, run)
     if exit_code is not None:
         standing["exit_code"] = exit_code
+    standing["served_by"] = server_of(installation) or None
     if screen.as_json or told:
         screen.document(standing, told)
         return
     from rollout.view.wave import lines
 
-    screen.document(standing, "\n".join(lines(standing, now=installation.clock.now(), width=page_columns())))
+    text = lines(standing, now=installation.clock.now(), width=page_columns())
+    if standing["ended_at"] is None and not standing["served_by"]:
+        text.append("  driven   by nobody, so that nothing of it goes on: rollout serve")
+    screen.document(standing, "\n".join(text))
 
 
 def _list(installation: Installation, screen: Screen) -> None:

@@ -23,7 +23,7 @@ from rollout.presence import (
     is_observed,
     leave_server,
     note_server,
-    note_worker,
+    note_sharing,
     present_server,
     present_workers,
 )
@@ -151,9 +151,9 @@ class SharingServer(Server):
     def _note_presence(self) -> None:
         if self._noted_at is not None and self.steady() - self._noted_at < HEARTBEAT_S:
             return
-        if self.jobs or not self.serves:
-            observes = bool(self.leads and self.observer and self.observer.is_awake)
-            note_worker(self.store.db, self.holder, self._since, self.now(), observes=observes)
+        observes = bool(self.leads and self.observer and self.observer.is_awake)
+        works = self.jobs > 0 or not self.serves
+        note_sharing(self.store.db, self.holder, self._since, self.now(), works=works, observes=observes)
         if self.serves:
             self._lead()
         self._noted_at = self.steady()

@@ -23,6 +23,7 @@ _WEIGHTS: dict[str, _Weight] = {
     "failing_while_warm": "failure",
     "way_back_weak": "warning",
     "drill_failed": "warning",
+    "campaign_stopped": "warning",
     "store_trouble": "failure",
     "rolled_back": "warning",
     "way_back_ending": "warning",

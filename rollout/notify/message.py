@@ -139,6 +139,15 @@ def _drill(news: News) -> _Told:
     return "the drill of the way back failed", story, f"rollout rollback {news.service} --drill"
 
 
+def _campaign(news: News) -> _Told:
+    if "occurrence" in news.data:
+        story = f"The campaign was to start at {iso(news.data['occurrence'])}, and did not"
+        return "the campaign was missed", story, f"rollout wave start {news.service}"
+    story = "Nothing more of the campaign is begun until a person lets it go on; what was begun goes on"
+    following = f"rollout wave status {news.service}, then rollout wave resume {news.service} or rollout wave abort"
+    return "the campaign is stopped", story, following
+
+
 def _other(news: News) -> _Told:
     return (
         news.kind.replace("_", " "),
@@ -155,4 +164,5 @@ _TOLD: Mapping[str, Callable[[News], _Told]] = {
     "failing_while_warm": _failing,
     "way_back_weak": _weak,
     "drill_failed": _drill,
+    "campaign_stopped": _campaign,
 }

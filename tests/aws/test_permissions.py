@@ -281,10 +281,14 @@ def test_what_the_way_back_asks_is_in_its_policy(tmp_path: Path) -> None:
     with in_process() as account:
         service = account.service()
         target = open_provider(tmp_path).traffic.card_target(service)
+        host = open_provider(tmp_path).compute.observe([service])[service.name][0]
         with wire(account) as line:
             rollback.read(target)
             rollback.put_back(target, {"blue": 100, "green": 0}, "t")
             rollback.set_mark(target, plain(HoldMark("r", 1, "blue", "me", 1.0)), "t")
             rollback.set_mark(target, None, "t")
+            assert rollback.matches(target, host.address.partition(":")[0])
+            for named in (host.id, "front", service.name):
+                rollback.find(named, {"region": account.region})
             asked = {call.name for call in line.calls}
     assert asked <= allowed("rollback", called_by_the_code()) and "elbv2.ModifyListener" in asked

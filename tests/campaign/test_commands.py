@@ -16,7 +16,7 @@ from rollout.campaign.runner import Runner
 from rollout.cli import main
 from rollout.commands import wave_follow
 from rollout.lease import this_process
-from rollout.presence import note_server
+from rollout.presence import leave_server, note_server
 from rollout.wiring import Installation
 from tests.campaign.scene import SERVICE, a_wave
 
@@ -117,6 +117,16 @@ def test_what_cannot_be_is_refused(
     """A slip of the finger does nothing, and says nothing."""
     code, out, said = type_in(*arguments)
     assert code == exits.USAGE and expected in said and out == ""
+
+
+def test_a_campaign_that_nobody_drives_says_so(type_in: Type, served: Installation) -> None:
+    """The server is down, and the campaign looks as if it were waiting for something."""
+    type_in("start", "monthly")
+    code, text, _ = type_in("status", "monthly")
+    assert code == 0 and "by nobody" not in text
+    leave_server(served.store.db, this_process())
+    code, text, _ = type_in("status", "monthly")
+    assert code == 0 and "by nobody, so that nothing of it goes on: rollout serve" in text.splitlines()[-1]
 
 
 def test_words_reach_the_run(type_in: Type, served: Installation) -> None:

@@ -18,6 +18,10 @@ from rollout.campaign.why import reasons
 from rollout.fleet_journal import FleetJournal
 from rollout.holds import Holds
 from rollout.journal import first_broken_link
+from rollout.notify.message import describe
+from rollout.notify.outbox import Outbox
+from rollout.notify.schedule import Outcome
+from rollout.notify.target import Target
 from rollout.plan import Plan
 from rollout.rows import Hold
 from tests.campaign.conftest import Make
@@ -249,3 +253,25 @@ def test_a_run_is_read_as_it_was_written(scene: Scene) -> None:
     )
     assert [each.id for each in register.runs(scene.db)] == [run.id]
     assert register.newest(scene.db, run.id) == run
+
+
+def test_people_are_told_of_what_stopped_or_was_missed(make: Make) -> None:
+    """The campaign stops on Friday night, and somebody finds out on Monday."""
+    scene = make([a_wave("all", max_parallel=4)], schedule="0 22 * * *", time_zone="UTC", late="1h")
+    scene.look()
+    scene.passes(2 * 86_400.0)
+    scene.look()
+    scene.start()
+    run = register.take_turn(scene.db, scene.run, ME, scene.clock.now())
+    assert run is not None
+    register.note_stopped(scene.db, run, "wave all: 1 failed (a)", scene.clock.now())
+    outbox, team = Outbox(scene.db), Target("team", ("campaign_stopped",), apprise={"env": "X"})
+    outbox.tidy([team], scene.clock.now())
+    told = []
+    while claimed := outbox.claim(["team"], scene.clock.now()):
+        for delivery in claimed:
+            told.append(describe(delivery.news))
+            outbox.note(delivery, Outcome(), scene.clock.now())
+    missed, stopped = "monthly: the campaign was missed", "monthly: the campaign is stopped"
+    assert [each.title for each in told] == [missed, missed, stopped]
+    assert "wave all: 1 failed (a)" in told[2].text and "rollout wave resume monthly" in told[2].next

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,3 +148,18 @@ def test_a_drill_says_that_the_store_is_out_of_reach(night: Night) -> None:
     night.store()
     assert night.rollback("shop", "--drill") == exits.DONE
     assert "cannot be used" not in night.err and night.toy.calls == []
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refused", "never answers"])
+def test_a_database_server_that_is_gone_keeps_nobody_waiting(night: Night, silent: bool) -> None:
+    """PostgreSQL is down with the rest of the room, and with it the way back."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if silent:
+            server.listen(1)
+        night.fleet.write_text(f"state: state\nstore: postgresql://rollout@127.0.0.1:{server.getsockname()[1]}/fleet\n")
+        began = time.monotonic()
+        assert night.rollback("shop") == exits.DONE
+        assert time.monotonic() - began < deciding.STORE_S + 2.0
+    assert night.toy.weights == BACK and night.toy.marks[0]["epoch"] == 0
+    assert "the store cannot be used" in night.err and len(night.spooled()) == 1

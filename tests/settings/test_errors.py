@@ -88,7 +88,7 @@ CASES = {
         *(6, "state", "'~/x'", "a folder, relative to the fleet file or absolute; ~ is not expanded", ""),
     ),
     BODY + "policy: {deny_after_services: yes}\n": (6, "policy.deny_after_services", "'yes'", "a whole number", ""),
-    BODY + "campaigns: {}\n": (*(6, "campaigns", "", TOP, "unknown key 'campaigns'"),),
+    BODY + "campagnes: {}\n": (*(6, "campagnes", "", TOP, "unknown key 'campagnes' (did you mean campaigns?)"),),
     BODY + "defaults: 5\n": (6, "defaults", "5", "a mapping with any keys of a service", ""),
 }
 
