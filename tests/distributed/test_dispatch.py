@@ -25,10 +25,9 @@ def due(hall: Hall) -> Sequence[WakeUp]:
 
 
 def queued(hall: Hall, lock: str, status: str = "todo") -> None:
-    hall.place.sql(
-        "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, status)"
-        f" VALUES ('x', 'advance', '{lock}', '{status}')"
-    )
+    """A wake-up is in the queue."""
+    job = f"'x', 'advance', '{lock}', '{status}'"
+    hall.place.sql(f"INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, status) VALUES ({job})")  # noqa: S608
 
 
 def test_what_is_due_is_queued(hall: Hall) -> None:
@@ -85,7 +84,7 @@ def test_the_most_urgent_comes_first(hall: Hall) -> None:
     """Users wait on a bad side while images are built."""
     for name, phase in (("later", "patching"), ("watched", "baking"), ("back", "rolling_back")):
         hall.open(name)
-        hall.place.sql(f"UPDATE rollouts SET phase = '{phase}' WHERE service = '{name}'")
+        hall.place.sql(f"UPDATE rollouts SET phase = '{phase}' WHERE service = '{name}'")  # noqa: S608
     found = due(hall)
     assert [each.rollout for each in found] == ["back-1", "watched-1", "later-1"]
     assert [each.urgency for each in found] == [BACK, WATCHED, LATER]
@@ -97,7 +96,7 @@ def test_what_a_job_acts_on_is_left_alone_until_its_lease_runs_out(hall: Hall) -
     hall.open()
     hall.store.take_lease("shop", RIVAL, hall.clock.now())
     assert due(hall) == []
-    hall.place.sql(f"UPDATE services SET lease_expires_at = lease_expires_at - {LEASE_S + 1}")
+    hall.place.sql(f"UPDATE services SET lease_expires_at = lease_expires_at - {LEASE_S + 1}")  # noqa: S608
     assert len(due(hall)) == 1
 
 
