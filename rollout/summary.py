@@ -37,7 +37,7 @@ def summarise(row: Row, entries: list[Entry], *, now: float, route: Mapping[str,
         "exit_code": exits.code_for(row.outcome),
         "active_slot": _active(traffic),
         "image": _image(plan, traffic),
-        "patch": plan["patch"]["reference"],
+        "patch": _patch(plan["patch"]),
         "original": plan["original"],
         "replacement": "green" if plan["original"] == "blue" else "blue",
         "traffic": traffic,
@@ -100,6 +100,12 @@ def last_route(journal: Journal) -> dict[str, int] | None:
 
 def _active(traffic: Mapping[str, int] | None) -> str | None:
     return max(traffic, key=lambda slot: traffic[slot]) if traffic else None
+
+
+def _patch(patch: Mapping[str, Any]) -> str:
+    """As it was asked for; of an image that a campaign pinned, the name that the platform knows it by."""
+    pinned = patch["reference"] in patch["images"].values()
+    return str(patch.get("provenance", {}).get("name") or patch["reference"]) if pinned else str(patch["reference"])
 
 
 def _image(plan: Mapping[str, Any], traffic: Mapping[str, int] | None) -> str | None:

@@ -22,9 +22,9 @@ import yaml
 
 from rollout.fleetfile.problems import KeyPath, Position, SettingsError, SettingsErrors, clipped, key_text
 
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 32
-MAX_NODES = 50_000
+MAX_NODES = 1_000_000
 _LARGEST = 2**63 - 1
 _INT = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")

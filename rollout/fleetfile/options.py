@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,14 @@ def accepted(options: Mapping[str, Any], kind: type[Any] | None, folder: Path) -
     return data
 
 
+@lru_cache(maxsize=64)
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """Made once for each kind: that takes longer than to read all that there is of it in most fleets."""
+    return TypeAdapter(kind)
+
+
 def _completed(options: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
-    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    adapter = _adapter(kind)
     try:
         made = adapter.validate_json(json.dumps(options), strict=True)
     except ValidationError as error:

@@ -50,6 +50,7 @@ READS = (
     "ec2.DescribeLaunchTemplates",
     "elbv2.DescribeListeners",
     "elbv2.DescribeTags",
+    "elbv2.DescribeTargetGroups",
     "elbv2.DescribeTargetHealth",
 )
 BACK = (
