@@ -5,7 +5,7 @@ A small, safe part of YAML, so that a file means what it seems to mean:
   dates stay text. Quoted scalars are text.
 - Refused: anchors and aliases altogether (nothing can be multiplied), merge keys, tags, directives, duplicate
   keys, tabs in indentation, control characters, more than one document, and whatever is not UTF-8.
-- Bounded: 1 MiB, 32 levels, 50,000 nodes. libyaml parses where PyYAML has it, else PyYAML itself; both only
+- Bounded: 8 MiB, 32 levels, 400,000 nodes (ten thousand services of forty). libyaml parses where PyYAML has it, else PyYAML itself; both only
   deliver events here, so nothing recurses and no object is ever constructed.
 """
 
@@ -22,9 +22,9 @@ import yaml
 
 from rollout.fleetfile.problems import KeyPath, Position, SettingsError, SettingsErrors, clipped, key_text
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 32
-MAX_NODES = 1_000_000
+MAX_NODES = 400_000
 _LARGEST = 2**63 - 1
 _INT = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")

@@ -38,6 +38,8 @@ class Normalised:
         self._document, self._catalogue = document, catalogue
         self._folder = document.path.absolute().parent
         self._borrowed: dict[KeyPath, KeyPath] = {}
+        self._kinds: dict[str, type[Any] | None] = {}  # looked up and judged once, however many services have them
+        self._plain: dict[str, dict[str, Any]] = {}
         self.errors: list[SettingsError] = []
         self.data: dict[str, Any] = {}
         if isinstance(document.data, dict):
@@ -110,12 +112,14 @@ class Normalised:
         return merged
 
     def _provider_options(self, service: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+        name = service["provider"]
         try:
-            kind = self._catalogue.provider_options(service["provider"])
+            if name not in self._kinds:
+                self._kinds[name] = self._catalogue.provider_options(name)
         except UnknownName as error:
             self._note([Finding((*path, "provider"), allowed=error.allowed, problem=error.problem)])
             return {}
-        return self._options(service.get("options", {}), kind, (*path, "options"))
+        return self._options(service.get("options", {}), self._kinds[name], (*path, "options"))
 
     def _options(self, options: Mapping[str, Any], kind: type[Any] | None, path: KeyPath) -> dict[str, Any]:
         try:
@@ -134,6 +138,16 @@ class Normalised:
         return whole
 
     def _check(self, entry: Any, at: KeyPath) -> dict[str, Any]:
+        """A name alone means the same each time; where something is wrong with it, each place is told so."""
+        if isinstance(entry, str) and entry in self._plain:
+            return dict(self._plain[entry])
+        before = len(self.errors)
+        read = self._check_at(entry, at)
+        if isinstance(entry, str) and len(self.errors) == before:
+            self._plain[entry] = dict(read)
+        return read
+
+    def _check_at(self, entry: Any, at: KeyPath) -> dict[str, Any]:
         name: Any = entry
         options: Any = {}
         path = at
