@@ -8,6 +8,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from rollout.calendar.schedule import occurrences
+from rollout.campaign.pins import as_text
 from rollout.freeze import Freezes
 from rollout.holds import Holds
 from rollout.journal import Journal
@@ -101,7 +102,7 @@ def _campaigns(installation: Installation, now: float, until: float) -> Iterator
         coming = takewhile(lambda at: at < until, occurrences(campaign.schedule.schedule(zone), now))
         hours = policy.hours() & campaign.hours(policy.time_zone)
         for at in islice(coming, MOST):
-            text = f"campaign {name} starts with {campaign.image}"
+            text = f"campaign {name} starts with {as_text(campaign.image or '')}"
             if not hours.is_open(at):
                 span = hours.next_open(at)
                 text += f"; its first window opens {shown_in(span.opens, zone)}" if span else "; no window ever opens"

@@ -48,13 +48,32 @@ class Card:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Card:
-        """Raises TypeError for what is missing; what a later release added is left out."""
-        return cls(**{name: data[name] for name in cls.__slots__ if name in data})
+        """Raises TypeError for what is missing or of another kind; what a later release added is left out."""
+        card = cls(**{name: data[name] for name in cls.__slots__ if name in data})
+        for name, kinds in _KINDS.items():
+            value = getattr(card, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+                raise TypeError(f"its {name} is {value!r}"[:200])
+        if {card.original, card.replacement} != {"blue", "green"}:
+            raise TypeError(f"it leads from {card.replacement!r} to {card.original!r}"[:200])
+        return card
 
     @property
     def way_back(self) -> dict[str, int]:
         """The weights that put traffic back."""
         return {self.original: 100, self.replacement: 0}
+
+
+_NUMBER, _NO = (int, float), type(None)
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("rollout", "service", "provider", "original", "replacement", "closed", "wave"), str),
+    **dict.fromkeys(("write_timeout_s", "written_at"), _NUMBER),
+    **dict.fromkeys(("capacity", "epoch"), int),
+    "target": Mapping,
+    "app_version": (str, _NO),
+    "was_healthy": bool,
+    "valid_until": (*_NUMBER, _NO),
+}
 
 
 class CardUnreadable(ValueError):
@@ -133,10 +152,13 @@ class CardFolder:
 
     def read(self, service: str) -> Card | None:
         try:
-            return Card.from_json(json.loads(self.path(service).read_text()))
+            card = Card.from_json(json.loads(self.path(service).read_text()))
+            if card.service != service:
+                raise TypeError(f"it is of {card.service!r}")
+            return card
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise CardUnreadable(f"the rollback card {self.path(service)} cannot be read: {error}") from error
 
     def all(self) -> tuple[list[Card], list[str]]:

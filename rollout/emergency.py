@@ -1,7 +1,8 @@
 """`rollout rollback`: put traffic back on the warm side, whatever else is broken.
 
 Standard library, the card file and one thin provider module; the store is used if it can be, and so is a running
-`rollout serve`. This file parses, chooses, tells, and ends with a code; what is done is in rollout/rescue/.
+`rollout serve`. This file parses, chooses, tells, and ends with a code; what is done is in rollout/rescue/, which is
+imported only where no server does it: half of a rollback by way of one would go into it.
 """
 
 from __future__ import annotations
@@ -9,54 +10,103 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout import exits
-from rollout.card import Card, CardFolder, CardUnreadable
-from rollout.rescue import choosing, cold, daemon
-from rollout.rescue.asked import Asked
+from rollout.rescue import daemon
+from rollout.rescue.again import PLACE, Again
 from rollout.rescue.clock import REAL, NightClock
-from rollout.rescue.putting_back import put_back
 from rollout.rescue.told import Refusal, Told, Unfinished, WayBackClosed
 from rollout.state_dir import StateUnreadable, find_fleet_file, state_dir_of
 
+if TYPE_CHECKING:
+    from rollout.card import Card, CardFolder
+    from rollout.rescue import cold
+    from rollout.rescue.asked import Asked
+
 __all__ = ["Printed", "Refusal", "Told", "Unfinished", "WayBackClosed", "main", "run"]
 
-PLACE = ("region", "profile", "role", "external_id", "endpoint_url")
-"""Where a provider looks when there is no card."""
+USAGE = "usage"
+"""The error of a command line that cannot be read."""
 
 
 class Printed(Told):
     """Lines for people at once on stderr, or one JSON document at the end on stdout."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, again: Again) -> None:
         super().__init__()
-        self.as_json = as_json
+        self.as_json, self._again = as_json, again
 
     def write(self, line: str, facts: dict[str, Any]) -> None:
-        if not self.as_json:
-            print(line, file=sys.stderr, flush=True)
+        if self.as_json:
+            return
+        with suppress(OSError, ValueError):  # a terminal that is gone is no reason to leave traffic where it is
+            print(self._again.in_line(line), file=sys.stderr, flush=True)
+
+    def stopped(self, why: str, code: int) -> int:
+        """It ended in the middle: say how far it came."""
+        service = self.facts.get("service", "")
+        if "server" in self.facts:
+            how = f"what {self.facts['server']} was asked for goes on there"
+        elif "traffic" in self.facts:
+            how = f"traffic was seen on {self.facts['active_slot']}, but it was not watched to the end"
+        elif self.facts.get("moving"):
+            how = f"traffic may be on {self.facts['active_slot']} by now, which was not read back"
+        else:
+            how = "this command had changed nothing yet"
+        self.say(f"{why}: {how}. Again, which is harmless: rollout rollback {service}".rstrip(), error=why)
+        return code
 
     def end(self, code: int) -> int:
         if self.as_json:
-            print(json.dumps({**self.facts, "exit_code": code}, sort_keys=True), flush=True)
+            with suppress(OSError, ValueError):
+                print(json.dumps({**self.facts, "exit_code": code}, sort_keys=True, default=str), flush=True)
         return code
 
 
 def main(arguments: list[str], clock: NightClock = REAL) -> tuple[int, list[str]]:
     """The exit code, and the command line that finishes the story (empty: nothing is left to do here)."""
     asked, unknown = _parser().parse_known_intermixed_args(arguments)
-    told = Printed(asked.json)
-    if unknown:
-        told.say(f"  ignored: {' '.join(unknown)}")
-    fleet_file = find_fleet_file(asked.config, os.environ, Path.cwd())
-    code = _through_server(asked, fleet_file, told)
-    if code is None:
-        code = _carry_out(asked, fleet_file, told, clock, "")
+    told = Printed(asked.json, Again.of(asked))
+    fleet_file = None
+    try:
+        with _although_it_hangs_up():
+            fleet_file = _fleet_file(asked)
+            code = _refused(asked, unknown, told) or _through_server(asked, fleet_file, told)
+            if code is None:
+                code = _carry_out(asked, fleet_file, told, clock, "")
+    except KeyboardInterrupt:
+        code = told.stopped("interrupted", exits.INTERRUPTED)
+    except Exception as error:
+        code = told.stopped(f"a fault of this program ({type(error).__name__}: {error})", exits.INTERNAL)
     return told.end(code), _rest(asked, fleet_file, told, code)
+
+
+def _fleet_file(asked: argparse.Namespace) -> Path | None:
+    try:
+        here = Path.cwd()
+    except OSError:  # somebody removed it
+        here = Path("/")
+    return find_fleet_file(asked.config, os.environ, here)
+
+
+@contextmanager
+def _although_it_hangs_up() -> Iterator[None]:
+    """A connection that is lost ends the terminal, not what was begun."""
+    try:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    except ValueError:  # not the main thread, which alone hears of it
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before or signal.SIG_DFL)
 
 
 def run(arguments: list[str], told: Told, clock: NightClock = REAL, actor: str = "") -> int:
@@ -66,13 +116,27 @@ def run(arguments: list[str], told: Told, clock: NightClock = REAL, actor: str =
     from many threads. `actor`: who asks, where that is not whoever runs this process.
     """
     asked, unknown = _parser().parse_known_intermixed_args(arguments)
-    if unknown:
-        told.say(f"  ignored: {' '.join(unknown)}")
-    return _carry_out(asked, find_fleet_file(asked.config, os.environ, Path.cwd()), told, clock, actor)
+    return _refused(asked, unknown, told) or _carry_out(asked, _fleet_file(asked), told, clock, actor)
+
+
+def _refused(asked: argparse.Namespace, unknown: list[str], told: Told) -> int | None:
+    """Words that mean nothing here may have been meant to keep traffic where it is (`--dry-run`, `--dril`)."""
+    if not unknown:
+        return None
+    said = [each if each.isprintable() else "?" for each in unknown]
+    if any(each.startswith("-") for each in said):
+        words = [word for word in (asked.service, asked.wave and f"--wave {asked.wave}", asked.all and "--all") if word]
+        why = f"{' '.join(said)} is not known here (rollout rollback --help); without it"
+        lines = [" ".join(["rollout rollback", *words])]
+    else:
+        why, lines = "one service at a time, or --all", [f"rollout rollback {each}" for each in (asked.service, *said)]
+    commands = "".join(f"\n  {line}" for line in lines)
+    told.say(f"rollback refused, nothing was changed: {why}:{commands}", error=USAGE, unknown=unknown, candidates=lines)
+    return exits.USAGE
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rollout rollback", add_help=False)
+    parser = argparse.ArgumentParser(prog="rollout rollback", add_help=False, allow_abbrev=False)
     parser.add_argument("command")
     parser.add_argument("service", nargs="?")
     for text in ("--config", "--server", "--wave", "--provider", *(f"--{name.replace('_', '-')}" for name in PLACE)):
@@ -93,8 +157,10 @@ def _through_server(asked: argparse.Namespace, fleet_file: Path | None, told: To
     if not where:
         return None
     whose = asked.service or asked.wave or ("all services" if asked.all else "the service with a way back")
-    told.say(f"{whose}: asking {where} to put traffic back")
+    told.say(f"{whose}: asking {where} to put traffic back", server=where)
     code = daemon.ask(where, _words(asked), told)
+    if code is None:
+        told.facts.pop("server")
     if code is None and fleet_file is None:
         told.say("there is no fleet file here to go on without the server: name it with --config FILE", error=where)
         return exits.PERSON_NEEDED
@@ -113,6 +179,9 @@ def _words(asked: argparse.Namespace) -> list[str]:
 
 def _carry_out(asked: argparse.Namespace, fleet_file: Path | None, told: Told, clock: NightClock, actor: str) -> int:
     """Do it here; every failure is said, with its code."""
+    from rollout.card import CardFolder, CardUnreadable
+    from rollout.rescue.asked import Asked
+
     wanted = Asked(asked.reason, asked.ref, actor, asked.drill, asked.force, asked.cut)
     try:
         if asked.provider:
@@ -134,24 +203,26 @@ def _carry_out(asked: argparse.Namespace, fleet_file: Path | None, told: Told, c
 
 
 def _without_card(asked: argparse.Namespace, told: Told, wanted: Asked, clock: NightClock) -> int:
+    from rollout.rescue import choosing
+    from rollout.rescue.putting_back import put_back
+
     place = {name: getattr(asked, name) for name in PLACE if getattr(asked, name)}
     told.say(f"{asked.service}: asking {asked.provider} for what it stands behind")
     put_back(choosing.find_without_card(asked.provider, asked.service, place), None, None, told, wanted, clock)
     return exits.DONE
 
 
-@dataclass
 class _Fleet:
     """A fleet file and its cards, and what is asked of them."""
 
-    file: Path
-    cards: CardFolder
-    told: Told
-    wanted: Asked
-    clock: NightClock
+    def __init__(self, file: Path, cards: CardFolder, told: Told, wanted: Asked, clock: NightClock) -> None:
+        self.file, self.cards, self.told, self.wanted, self.clock = file, cards, told, wanted, clock
 
     def put_one_back(self, asked: argparse.Namespace) -> int:
-        card = choosing.choose(self.cards, asked.service, self.told, self.clock.time())
+        from rollout.rescue import choosing, cold
+        from rollout.rescue.putting_back import put_back
+
+        card = choosing.choose(self.cards, asked.service, self.told, self.clock.time(), self.file)
         try:
             put_back(card, self.cards, self.file, self.told, self.wanted, self.clock)
         except WayBackClosed as closed:
@@ -163,6 +234,8 @@ class _Fleet:
 
     def _go_cold(self, card: Card, earlier: cold.Earlier, closed: Refusal, asked: argparse.Namespace) -> int:
         """Say so; whoever has a command line to go on with does (see `_rest`)."""
+        from rollout.rescue import cold
+
         command = cold.command(card, earlier)
         facts: dict[str, Any] = {"next": f"rollout {' '.join(command)}", "cold": command, "took_s": earlier.took_s}
         if asked.json:
@@ -171,12 +244,12 @@ class _Fleet:
         return exits.PERSON_NEEDED
 
     def put_many_back(self, wave: str | None) -> int:
-        from rollout.rescue import many  # one service does not wait for it
+        from rollout.rescue import choosing, many  # one service does not wait for it
 
         begun: list[str] = []
         if not self.wanted.drill:
             begun = many.stop_waves(self.file, wave, self.wanted, self.told, self.clock)
-        found, unreadable = choosing.open_cards(self.cards, self.told, self.clock.time())
+        found, unreadable = choosing.open_cards(self.cards, self.told, self.clock.time(), self.file)
         found = many.of_wave(found, wave, begun) if wave else found
         if not found:
             of = f"of {wave} " if wave else ""
@@ -189,15 +262,31 @@ class _Fleet:
 
 def _rest(asked: argparse.Namespace, fleet_file: Path | None, told: Told, code: int) -> list[str]:
     """The ordinary command that goes on from here; none where there is nothing to do, or it is not wanted here."""
-    if asked.json or fleet_file is None or asked.all or asked.wave or asked.drill:
+    if (
+        asked.json
+        or fleet_file is None
+        or not os.path.isfile(fleet_file)
+        or asked.provider
+        or asked.all
+        or asked.wave
+        or asked.drill
+    ):
         return []
     config = ["--config", str(fleet_file)]
-    if going_cold := told.facts.get("cold"):
+    if code == exits.PERSON_NEEDED and (going_cold := _checked(told.facts.get("cold"))):
         reason = ["--reason", asked.reason or "on-call rollback, after the window"]
         ref = ["--ref", asked.ref] if asked.ref else []
         return [*going_cold, *reason, *ref, *([] if asked.wait else ["--no-wait"]), *config]
-    done = code == exits.DONE and "traffic" in told.facts
+    done = code == exits.DONE and {"traffic", "id"} <= told.facts.keys()
     return ["resume", told.facts["id"], *config, "--after-rollback"] if done and asked.wait else []
+
+
+def _checked(said: Any) -> list[str]:
+    if not said:
+        return []
+    from rollout.rescue import cold
+
+    return cold.checked(said)
 
 
 def left_over(code: int, unfinished: list[str], error: ImportError) -> int:

@@ -7,6 +7,7 @@ import os
 import sys
 
 _TAKES_VALUE = ("--config", "--server")
+_HELP = ("--help", "-h")
 
 
 def main() -> None:
@@ -15,7 +16,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of one command line."""
-    if command_of(arguments) == "rollback" and "--help" not in arguments:
+    if command_of(arguments) == "rollback":
+        if any(word in _HELP for word in arguments):
+            return _ordinary(["rollback", "--help"])
         gc.disable()  # a process of a moment, of which looking for garbage would be a twentieth
         from rollout import emergency
 

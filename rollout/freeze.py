@@ -24,7 +24,7 @@ STEP = "frozen"
 """What a rollout waits for that a freeze has stopped."""
 SCOPES = "all, service:NAME, tag:KEY=VALUE, region:NAME, account:ID or account:ID/REGION"
 _SCOPE = re.compile(r"all|service:[a-z][a-z0-9-]{0,39}|tag:[^=\s]+=\S+|region:[^\s/:]+|account:[^\s/:]+(/[^\s/:]+)?")
-_ROW = "freeze:"
+ROW = "freeze:"
 
 
 class BadScope(ValueError):
@@ -95,14 +95,14 @@ class Freezes:
         Said again over the same part it never ends earlier than was said before.
         """
         with self._db.transaction() as db:
-            found = db.execute("SELECT value FROM facts WHERE name = ?", (_ROW + freeze.scope,)).fetchall()
+            found = db.execute("SELECT value FROM facts WHERE name = ?", (ROW + freeze.scope,)).fetchall()
             before = _in_force([_read(value) for (value,) in found], freeze.at)
             for each in before:
                 later = None if each.until is None or freeze.until is None else max(each.until, freeze.until)
                 freeze = replace(freeze, until=later)
             db.execute(
                 "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (_ROW + freeze.scope, canonical(freeze.to_json())),
+                (ROW + freeze.scope, canonical(freeze.to_json())),
             )
             append_to_fleet(db, "frozen", _subject(freeze.scope), freeze.to_json(), freeze.at)
         return freeze
@@ -110,9 +110,9 @@ class Freezes:
     def lift(self, scope: str, actor: str, reason: str, at: float, ref: str = "") -> Freeze | None:
         """Take a freeze back, whoever said it; what was in force. What stood still for it is due at once."""
         with self._db.transaction() as db:
-            found = db.execute("SELECT value FROM facts WHERE name = ?", (_ROW + scope,)).fetchall()
+            found = db.execute("SELECT value FROM facts WHERE name = ?", (ROW + scope,)).fetchall()
             present = next(iter(_in_force([_read(value) for (value,) in found], at)), None)
-            db.execute("DELETE FROM facts WHERE name = ?", (_ROW + scope,))
+            db.execute("DELETE FROM facts WHERE name = ?", (ROW + scope,))
             if present:
                 said: dict[str, Any] = {"actor": actor, "reason": reason, "ref": ref, "scope": scope}
                 said |= {"frozen_by": present.actor, "frozen_since": present.at}
@@ -127,7 +127,7 @@ class Freezes:
 
     def all(self, now: float) -> list[Freeze]:
         """Those in force, the widest first."""
-        found = self._db.all("SELECT value FROM facts WHERE name LIKE ? ORDER BY name", _ROW + "%")
+        found = self._db.all("SELECT value FROM facts WHERE name LIKE ? ORDER BY name", ROW + "%")
         return sorted(_in_force([_read(value) for (value,) in found], now), key=lambda each: each.scope != ALL)
 
     def on(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from healthchecks.base import Readings, Subject
 from providers.base import ProviderError, Reading, Route, Service, Slot, other, plain
 from rollout.flow import NotYet
-from rollout.gate import Asked
+from rollout.gate import Asked, finding_of
 from rollout.means import Means
 from rollout.observer import AHEAD_S, HELD_S
 from rollout.plan import Gate, Plan
@@ -22,13 +22,21 @@ if TYPE_CHECKING:
 class Look:
     """What was seen. `route` is as the balancer showed it, None where it could not be read.
 
-    `reading` is all of it; `since` is the one that the next look counts from.
+    `reading` is all of it; `since` is the one that the next look counts from. `storm` is the reading of the last look
+    that found both sides in trouble, as long as that hold goes on.
     """
 
     asked: tuple[Asked, ...]
     route: Route | None
     since: Reading | None
     reading: Reading | None = None
+    storm: Reading | None = None
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the next look at a gate needs of this one; `read_at` tells a reading that was judged from another."""
+        read_at = self.reading.at if self.reading else None
+        return {"since": plain(self.since), "storm": plain(self.storm), "read_at": read_at}
 
     @property
     def evidence(self) -> list[dict[str, Any]]:
@@ -49,17 +57,40 @@ def traffic_now(means: Means, service: Service) -> Reading | None:
 
 
 def look_for(run: Run, wait: Wait, gate: str, on: Slot) -> Look:
-    """One look of a wait. What was read for many at a time serves where it is newer than the look before; where
-    somebody reads for many, a gate's first look waits for that."""
-    since = Reading.from_json(wait.state["since"]) if wait.state.get("since") else None
-    asked, traffic = run.plan.gates[gate], None
+    """One look of a wait. What was read for many at a time serves where it is newer than the look before, and was not
+    judged yet (the clock may have been set); where somebody reads for many, a gate's first look waits for that."""
+    since, asked, traffic = _stored(wait, "since"), run.plan.gates[gate], None
     if run.shared:
         after = wait.due_at - min(AHEAD_S, asked.rule.interval_s) if since else wait.started_at
         traffic = run.shared.reading(run.service.name, after)
+        if traffic is not None and traffic.at == wait.state.get("read_at"):
+            traffic = None
         waits = since is None and "gate" in wait.state and abs(run.clock.now() - wait.started_at) < HELD_S
-        if traffic is None and waits:
+        if traffic is None and waits and run.shared.reads_here:
             raise NotYet(f"{wait.step}: about to be looked at", run.clock.now() + AHEAD_S)
     return look_at(run.means, run.plan, asked, on, since, run.need, traffic)
+
+
+def look_past_storms(run: Run, wait: Wait, gate: str, on: Slot) -> Look:
+    """One look of a gate, which counts from its beginning.
+
+    What failed on both sides stays in what is counted from the beginning, long after it is over: once all that came
+    since a hold was last seen passes, the next look counts from there. Nothing else follows from so short a time: it
+    is too little to blame one side, and this look stays what it was, for no check has two tries at it."""
+    look = look_for(run, wait, gate, on)
+    if look.reading is None or finding_of(look.asked) != "ambient":
+        return replace(look, storm=None if look.reading else _stored(wait, "storm"))
+    seen = _stored(wait, "storm")
+    if seen is None or seen.counters_id != look.reading.counters_id:
+        return replace(look, storm=look.reading)
+    found = finding_of(look_at(run.means, run.plan, run.plan.gates[gate], on, seen, run.need, look.reading).asked)
+    if found == "pass":
+        return replace(look, since=seen)
+    return replace(look, storm=seen if found == "unknown" else look.reading)  # too few requests as yet to tell
+
+
+def _stored(wait: Wait, name: str) -> Reading | None:
+    return Reading.from_json(wait.state[name]) if wait.state.get(name) else None
 
 
 def look_at(

@@ -21,6 +21,7 @@ NewsKind = Literal[
     "store_trouble",
     "drill_failed",
     "campaign_stopped",
+    "go_on_wanted",
 ]
 NEWS_KINDS: tuple[NewsKind, ...] = get_args(NewsKind)
 
@@ -48,6 +49,8 @@ def fleet_news_of(entry: Entry) -> NewsKind | None:
     """The same of an entry of the fleet's journal, which is of no one rollout."""
     if entry.kind in ("campaign_stopped", "campaign_missed"):
         return "campaign_stopped"
+    if entry.kind == "campaign_asks":
+        return "go_on_wanted"
     return "drill_failed" if entry.kind == "drilled" and not entry.data.get("ok") else None
 
 

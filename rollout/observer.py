@@ -5,11 +5,13 @@ A fact is plain data, so it can be stored, shown and evaluated by whoever looks;
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
-from providers.base import Instance, Parts, Provider, ProviderError, Reading, Service, Slot, Weights, plain
+from providers.base import Instance, Parts, Provider, ProviderError, Reading, Service, Slot, Transient, Weights, plain
 from rollout.rows import Wait
 
 SHORTEST_S, LONGEST_S = 0.25, 10.0
@@ -72,13 +74,23 @@ class Answer:
     own_fault: bool = False
 
 
+TOLD = ("running", "routed")
+"""Facts for which the word of another is enough: what follows reads for itself who runs, and where clients go. What
+follows on the others moves traffic, closes the way back, or ends hosts."""
+REFUSED = 16
+"""So many reads that are refused are made smaller, of one for many."""
+
 Asked = tuple[Service, Fact]
 K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 class Shared(Protocol):
     """What somebody else has read of many services at a time, and when: only what was begun to be read after `after`
-    (seconds since 1970) counts, and nothing that is old. None: look for yourself."""
+    (seconds since 1970) counts, and nothing that is old. None: look for yourself. `reads_here`: in this process, so
+    that waiting for a reading is worth it; else it only wakes those whose fact has come."""
+
+    reads_here: bool
 
     def answer(self, service: str, fact: Fact, after: float) -> Answer | None: ...
 
@@ -88,9 +100,9 @@ class Shared(Protocol):
 def answer_to(
     provider: Provider, service: Service, fact: Fact, shared: Shared | None = None, after: float = 0.0
 ) -> Answer:
-    """Whether the fact holds now. What was read for many at a time counts only where it lets the story go on; all else
-    is read directly."""
-    known = shared.answer(service.name, fact, after) if shared else None
+    """Whether the fact holds now. What was read for many at a time counts only where it lets the story go on, and is
+    one of TOLD; all else is read directly."""
+    known = shared.answer(service.name, fact, after) if shared and fact.kind in TOLD else None
     return known if known and known.state == "met" else answers(provider, {0: (service, fact)})[0]
 
 
@@ -105,22 +117,42 @@ def next_look(wait: Wait, now: float, *, observed: bool) -> float:
 
 def answers(provider: Provider, asked: Mapping[K, Asked]) -> dict[K, Answer]:
     """Whether the facts hold: each kind of read is made once, for all services that need it, and with no part that
-    nobody needs. What cannot be read is unknown, never met."""
+    nobody needs. What cannot be read is unknown, never met. A fault of an adapter is raised where one alone asks."""
     found: dict[K, Answer] = {}
     for needed, keys in _by_need(asked).items():
         services = list({asked[key][0].name: asked[key][0] for key in keys}.values())
-        try:
-            seen = _read(provider, needed, services)
-        except (ProviderError, KeyError) as error:
-            found |= dict.fromkeys(keys, _unread(error))
-            continue
+        seen, unread = read_apart(partial(_read, provider, needed), services)
         for key in keys:
             service, fact = asked[key]
             try:
+                if service.name in unread:
+                    raise unread[service.name]
                 found[key] = _ANSWERS[fact.kind].judge(seen[service.name], fact)
-            except (ProviderError, KeyError) as error:
+            except Exception as error:
+                if len(asked) == 1 and not isinstance(error, ProviderError | KeyError):
+                    raise
                 found[key] = _unread(error)
     return found
+
+
+def read_apart(
+    read: Callable[[Sequence[Service]], Mapping[str, V]], services: Sequence[Service]
+) -> tuple[dict[str, V], dict[str, Exception]]:
+    """What one read for all tells, by service, and why it tells nothing of the others. One of which a platform, or its
+    adapter, makes nothing is found by halves, so that it blinds nobody else; what may work in a moment is not."""
+    found, unread = dict[str, V](), dict[str, Exception]()
+    parts, refused = deque([services]), 0
+    while parts:
+        part = parts.popleft()
+        try:
+            found |= read(part)
+        except Exception as error:
+            refused, middle = refused + 1, len(part) // 2
+            if middle and refused <= REFUSED and not isinstance(error, Transient):
+                parts.extend((part[:middle], part[middle:]))
+            else:
+                unread |= {service.name: error for service in part}
+    return found, unread
 
 
 def _by_need(asked: Mapping[K, Asked]) -> dict[Parts | None, list[K]]:
@@ -223,3 +255,5 @@ _ANSWERS: Mapping[str, _Kind] = {
     "routed": _Kind(_route_only, _routed),
     "drained": _Kind(_counters_only, _drained),
 }
+KINDS = frozenset(_ANSWERS)
+"""Of facts."""

@@ -11,7 +11,7 @@ from rollout.calendar.hours import Hours
 from rollout.calendar.windows import Span
 from rollout.calendar.zones import zone_of
 from rollout.durations import format_duration
-from rollout.freeze import Freeze, Freezes
+from rollout.freeze import Freeze, Freezes, Frozen
 from rollout.journal import Journal
 from rollout.plan import LAUNCH_S, Plan, PlanWindow, seconds_needed, seconds_to_undo
 
@@ -134,6 +134,12 @@ def freeze_on(installation: Installation, name: str) -> Freeze | None:
     service = installation.service(name)
     options: Mapping[str, Any] = service.options
     return Freezes(installation.store.db).on(name, options, installation.clock.now(), service.tags)
+
+
+def raise_if_frozen(installation: Installation, name: str) -> None:
+    """Before something that makes hosts beside any rollout: standing a service up, baking an image. Frozen."""
+    if installation.has_store and (freeze := freeze_on(installation, name)):
+        raise Frozen(name, freeze)
 
 
 def _rounded(seconds: float) -> str:

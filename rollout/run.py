@@ -18,7 +18,7 @@ from rollout import standstill, vigil
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.gate import GateState, finding_of, judge
 from rollout.journal import Entry, Journal, way_of
-from rollout.look import Look, look_for
+from rollout.look import Look, look_past_storms
 from rollout.means import Act, Intent, Means
 from rollout.observer import Fact, Shared, answer_to, next_look
 from rollout.phases import PHASES, may_follow
@@ -262,7 +262,8 @@ class Run:
         if fact.kind == "routed":
             self.guard()
         due = next_look(wait, now, observed=self.shared is not None)
-        self.keep_waiting(wait, due, {**wait.state, "seen": answer.seen, "unreadable": answer.state == "unknown"})
+        told = {"fact": fact.to_json(), "for": str(fact), "seen": answer.seen, "unreadable": answer.state == "unknown"}
+        self.keep_waiting(wait, due, {**wait.state, **told})  # it may have been stored by another release
         raise NotYet(f"{step}: {answer.seen}", due)
 
     def gate(self, step: str, gate: str, *, on: Slot, tend: Callable[[Run], None] | None = None) -> None:
@@ -276,7 +277,7 @@ class Run:
         rule = self.plan.gates[gate].rule
         wait = self.wait(step, None, {"gate": gate, "rule": plain(rule), "judged": GateState().to_json()})
         asked_at = self.clock.now()
-        look = look_for(self, wait, gate, on)
+        look = look_past_storms(self, wait, gate, on)
         self.heed_route(look.route)
         self._journal_changes(wait, look)
         now = self.clock.now()
@@ -292,7 +293,7 @@ class Run:
         verdicts = {
             each.check: {"answer": each.finding, "summary": each.verdict.summary, "at": now} for each in look.asked
         }
-        told = {"judged": judged.to_json(), "seen": why, "since": plain(look.since), "verdicts": verdicts}
+        told = {"judged": judged.to_json(), "seen": why, "verdicts": verdicts, **look.kept}
         tended_at = wait.state.get("tended_at", wait.started_at)
         is_time = abs(now - tended_at) >= vigil.LOOK_S
         told["tended_at"] = now if is_time else tended_at
@@ -362,10 +363,14 @@ class Run:
         timeout_s = self.provider.write_timeout_s
         # Only a clock that was set back finds the decision in the future: reckon from what is journalled now instead.
         set_back = until_at - timeout_s > self.clock.now()
-        if dict(self.guard().weights) != dict(wanted) or (set_back and not self._put_right(step)):
+        route = self.guard()
+        if dict(route.weights) != dict(wanted) or (set_back and not self._put_right(step)):
             self.once(put_back(f"{step}:again:{len(again) + 1}"))
         now = self.clock.now()
-        until_at = max(0.0 if set_back else until_at, *(at + timeout_s for at in self._put_right(step)[-1:]), 0.0)
+        # The emergency path marks anew what it has put right, which is then not seen from here.
+        marked = [route.mark.at] if route.mark and route.mark.rollout == self.id and route.mark.at <= now else []
+        quiet_since = [*self._put_right(step)[-1:], *marked]
+        until_at = max(0.0 if set_back else until_at, *(at + timeout_s for at in quiet_since), 0.0)
         if now < until_at:
             raise NotYet(f"{step}: reading the route back", min(until_at, now + 0.5))
         self.note("done", step, {"value": dict(wanted)})

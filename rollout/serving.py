@@ -20,7 +20,7 @@ from rollout.campaign.runner import Runner
 from rollout.care.checkpoint import write_checkpoint
 from rollout.care.retention import prune
 from rollout.engine.local import Job
-from rollout.engine.serve import TICK_S, Chore, Server, Watchers
+from rollout.engine.serve import Chore, Server, Watchers
 from rollout.engine.systemd import notify
 from rollout.engine.watch import Observer
 from rollout.exposed import Meter
@@ -137,7 +137,7 @@ class Serving:
                 self._say(f"stopping: {server.running} jobs end first (once more to leave at once)")
             if stopping_at is not None and (not server.running or steady() - stopping_at > GRACE_S):
                 return
-            self._installation.clock.sleep(TICK_S)
+            self._installation.clock.sleep(server.pause_s)
 
     def _greeting(self) -> str:
         rows = self._installation.store.rollouts(open_only=True)

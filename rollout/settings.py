@@ -118,13 +118,16 @@ def _misread(document: Document) -> list[Finding]:
         "store": (state_dir.written_store, str | dict | None, state_dir.ALLOWED_STORE),
     }
     found = []
+    seen = document.text.encode()[: state_dir.GLANCED_BYTES - 3].decode(errors="ignore")  # 3: a mark at its begin
     for key, (read_at_a_glance, kind, allowed) in readers.items():
         written = document.data.get(key)
         try:
-            if read_at_a_glance(document.text) == written:
+            if read_at_a_glance(document.text) == read_at_a_glance(seen) == written:
                 continue
         except state_dir.StateUnreadable:
             pass
         if key not in document.data or isinstance(written, kind):  # else the model says so
+            far = len(seen) < len(document.text)
+            allowed += "; within the first MiB of the file" if far else ""
             found.append(Finding((key,), problem="cannot be read at a glance", allowed=allowed))
     return found

@@ -14,7 +14,8 @@ from pathlib import Path
 
 DEFAULT_STATE = ".rollout"
 ALLOWED_STATE = "one line of its own that begins with `state:`, then a folder, plain or in quotes"
-_MAX_BYTES = 1024 * 1024
+GLANCED_BYTES = 1024 * 1024
+"""So much of a fleet file is looked at; `state:` and `store:` have to stand in it."""
 ALLOWED_STORE = (
     "one line of its own that begins with `store:`, then {env: NAME} or {file: PATH} for a postgresql:// address, "
     "or the address itself where it has no password"
@@ -48,7 +49,7 @@ def find_fleet_file(explicit: str | None, environ: Mapping[str, str], cwd: Path)
 def head_of(fleet_file: Path) -> str:
     """The text of a fleet file, as much of it as is looked at. Raises OSError."""
     with fleet_file.open("rb") as file:
-        return file.read(_MAX_BYTES).decode("utf-8-sig", "surrogateescape")
+        return file.read(GLANCED_BYTES).decode("utf-8-sig", "surrogateescape")
 
 
 def state_dir_of(fleet_file: Path) -> Path:

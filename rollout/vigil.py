@@ -242,10 +242,10 @@ def _window(state: Mapping[str, Any], look: Look, now: float) -> dict[str, Any]:
     """The reading to count from at the next look; it moves on once the one that follows it is old enough."""
     since, following = look.since, Reading.from_json(state["following"]) if state.get("following") else None
     if since is None or following is None or following.counters_id != since.counters_id:
-        return {"since": plain(since), "following": plain(look.reading)}
+        return {**look.kept, "following": plain(look.reading)}
     if abs(now - following.at) >= WINDOW_S:  # the clock may have been set
-        return {"since": plain(following), "following": plain(look.reading)}
-    return {"since": plain(since), "following": plain(following)}
+        return {**look.kept, "since": plain(following), "following": plain(look.reading)}
+    return {**look.kept, "following": plain(following)}
 
 
 def _journal_failures(run: Run, wait: Wait, look: Look) -> dict[str, Any]:

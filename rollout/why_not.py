@@ -44,7 +44,9 @@ class WhyNot:
 
 def why_not_now(installation: Installation, name: str, image: str | None = None) -> WhyNot:
     """Everything that is in the way now; reads only. UnknownService."""
-    installation.service(name)
+    settings = installation.service(name)
+    if image is None and settings.patch is None:
+        image = _image_of_campaigns(installation, name)
     rows = installation.store.rollouts(name, open_only=True)
     row = rows[0] if rows else None
     reasons = [*_of_people(installation, name, row), *_of_time(installation, name, row)]
@@ -141,7 +143,8 @@ def _of_plan(installation: Installation, name: str, image: str | None, *, closed
     try:
         plan = control.make_plan(installation, name, image)
     except (UnsafePlan, ProviderError) as error:
-        yield Reason("plan", str(error), None, None, f"rollout plan {name}")
+        named = image or installation.service(name).patch
+        yield Reason("plan", str(error), None, None, f"rollout plan {name}{'' if named else ' --image REF'}")
         return
     denied = control.denials(installation, name)
     refused = [f"{found}: {denied[found]}" for found in plan.patch.images.values() if found in denied]
@@ -161,6 +164,12 @@ def _of_plan(installation: Installation, name: str, image: str | None, *, closed
             window_to_begin(installation, plan)
         except OutsideWindow as error:
             yield Reason("window", str(error), None, None, f"rollout start {name} --outside-window --reason TEXT")
+
+
+def _image_of_campaigns(installation: Installation, name: str) -> str | None:
+    from rollout.campaign.why import image_of
+
+    return image_of(installation, name)
 
 
 def _campaigns(installation: Installation, name: str) -> tuple[str, ...]:

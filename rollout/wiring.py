@@ -106,11 +106,11 @@ class Installation:
 
     def service(self, name: str) -> ServiceSettings:
         if name not in self.fleet.services:
-            from rollout.settings import nearest
+            from rollout.fleetfile.problems import listed, nearest
 
             near = nearest(name, self.fleet.services)
             hint = f"; did you mean {near}?" if near else "."
-            known = ", ".join(sorted(self.fleet.services))
+            known = listed(sorted(self.fleet.services))
             raise UnknownService(f"{self.fleet_file} has no service {name!r}{hint} Known: {known}")
         return self.fleet.services[name]
 

@@ -41,7 +41,7 @@ HEAVY = {
     "botocore",
     "google",
     "psutil",
-    "psycopg",
+    "procrastinate", "psycopg",
     "univers",
 }
 

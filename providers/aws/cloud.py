@@ -33,13 +33,20 @@ WRITE_S = BEGIN_WITHIN_S + CONNECT_S + READ_S
 
 
 READS = ("describe_", "get_", "list_")
-_look: ContextVar[dict[Any, Any] | None] = ContextVar("look", default=None)
+_look: ContextVar[tuple[int, dict[Any, Any]] | None] = ContextVar("look", default=None)
+"""Whose it is: a thread may be begun with the context of another."""
 
 
 @contextmanager
 def at_one_look() -> Iterator[None]:
     """Inside of this, in this thread, equal reads are made once. For what only looks."""
-    before = _look.set({})
+    with _looking((threading.get_ident(), {})):
+        yield
+
+
+@contextmanager
+def _looking(look: tuple[int, dict[Any, Any]] | None) -> Iterator[None]:
+    before = _look.set(look)
     try:
         yield
     finally:
@@ -146,8 +153,8 @@ class Cloud:
 
     def _looked(self, api: str, operation: str, arguments: Mapping[str, Any], ask: Callable[[Any], Any]) -> Any:
         """The answer, or the one that an equal read had at the same look."""
-        known = _look.get()
-        if known is None or not operation.startswith(READS):
+        owner, known = _look.get() or (0, {})
+        if owner != threading.get_ident() or not operation.startswith(READS):
             return self._call(api, operation, ask)
         key = (self.place, api, operation, repr(sorted(arguments.items())))
         if key not in known:
@@ -255,11 +262,12 @@ class Clouds:
     @contextmanager
     def writing(self, service: Service) -> Iterator[tuple[Writing, Options]]:
         """What a contract is asked to change: the first line of each such method. Everything inside, reads too, is
-        begun in time or not at all, and a write within a write has no more time than the outer one."""
+        begun in time or not at all, and a write within a write has no more time than the outer one. Nothing that a
+        look saw before serves it."""
         began = self.context.clock.now()
         cloud, options = self.of(service)
         writing = Writing(cloud, began)
-        with sent_before(writing.until):
+        with sent_before(writing.until), _looking(None):
             yield writing, options
 
     def grouped(self, services: Sequence[Service]) -> Iterable[tuple[Cloud, Mapping[str, Options]]]:

@@ -16,7 +16,7 @@ from providers.aws.routes import raise_if_serving
 from providers.aws.settings import read_schedules
 from providers.aws.slots import Slots
 from providers.aws.templates import delete_own_template
-from providers.base import SLOTS, Environment, Instance, Invalid, NotFound, Service, Size, Slot
+from providers.base import SLOTS, Environment, Instance, Invalid, NotFound, ProviderError, Service, Size, Slot
 
 
 class AwsCompute:
@@ -42,17 +42,36 @@ class AwsCompute:
         return self._slots.image(cloud, group) if group else None
 
     def observe(self, services: Sequence[Service]) -> Mapping[str, Sequence[Instance]]:
+        """Services that cannot be read are absent, so that they blind nobody else; when nothing at all could be read,
+        the reason is raised."""
         found: dict[str, Sequence[Instance]] = {}
+        failed: list[ProviderError] = []
         for cloud, named in self._clouds.grouped(services):
-            groups = read_groups(cloud, (each.group(slot) for each in named.values() for slot in SLOTS), leaving=True)
-            ids = [member["InstanceId"] for group in groups.values() for member in members(group)]
-            machines = read_machines(cloud, ids)
-            for name, options in named.items():
-                present = {slot: groups[options.group(slot)] for slot in SLOTS if options.group(slot) in groups}
-                if present:
-                    seen = {slot: hosts(group, slot, machines) for slot, group in present.items()}
-                    failed = [self._in_want(cloud, present[slot], slot, seen[slot]) for slot in present]
-                    found[name] = [host for part in (*seen.values(), *failed) for host in part]
+            try:
+                found |= self._hosts(cloud, named, failed)
+            except ProviderError as error:
+                failed.append(error)
+        if failed and not found:
+            raise failed[0]
+        return found
+
+    def _hosts(
+        self, cloud: Cloud, named: Mapping[str, Options], failed: list[ProviderError]
+    ) -> dict[str, Sequence[Instance]]:
+        groups = read_groups(cloud, (each.group(slot) for each in named.values() for slot in SLOTS), leaving=True)
+        ids = [member["InstanceId"] for group in groups.values() for member in members(group)]
+        machines, found = read_machines(cloud, ids), dict[str, Sequence[Instance]]()
+        for name, options in named.items():
+            present = {slot: groups[options.group(slot)] for slot in SLOTS if options.group(slot) in groups}
+            if not present:
+                continue
+            seen = {slot: hosts(group, slot, machines) for slot, group in present.items()}
+            try:
+                wanted = [self._in_want(cloud, present[slot], slot, seen[slot]) for slot in present]
+            except ProviderError as error:
+                failed.append(error)
+                continue
+            found[name] = [host for part in (*seen.values(), *wanted) for host in part]
         return found
 
     def _in_want(self, cloud: Cloud, group: Group, slot: Slot, seen: Sequence[Instance]) -> list[Instance]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,8 +17,8 @@ from providers.aws.weights import checked
 from providers.base import SLOTS, HoldMark, NotFound, PartlyDone, ProviderError, Slot, Weights, plain
 
 Target = Mapping[str, Any]
-SERVICES_AT_ONCE = 20
-"""Looked at side by side: so many fit into one call of those that take several."""
+SERVICES_AT_ONCE = 60
+"""Looked at side by side: AWS grants ten reads of health a second, and all else of one service takes two or three."""
 
 
 def read(target: Target) -> dict[str, Any]:
@@ -27,28 +27,44 @@ def read(target: Target) -> dict[str, Any]:
     for is taken to be there. `notes`, if there are any: what a person should know of the routes. `kept`, if there is
     one: whose way back is kept with the traffic. Raises NotFound, Transient, Denied.
     """
-    call, routes = _calls(target), target["routes"]
+    call = calls_of_target(target)
+    asked = {slot: judging(call, target, slot) for slot in SLOTS}
+    return seen(call, target, lambda: {slot: counts(asked[slot]) for slot in SLOTS})
+
+
+def one_of_many(original: Slot, capacity: int) -> Any:
+    """The same as this module, for one of many services that are put back at once: it makes do with fewer calls."""
+    from providers.aws.quick.many import OneOfMany
+
+    return OneOfMany(original, capacity)
+
+
+def seen(call: Calls, target: Target, judged: Callable[[], Mapping[Slot, Mapping[str, int]]]) -> dict[str, Any]:
+    """See `read`."""
+    routes = target["routes"]
     tags = call.tags(resource_of(routes[-1]))
-    groups = {slot: list(dict.fromkeys(route[slot] for route in routes)) for slot in SLOTS}
-    health = {slot: [call.at_once(call.health, arn) for arn in groups[slot]] for slot in SLOTS}
-    seen = _present(call.actions_of(routes))
-    there = [route for route in routes if resource_of(route) in seen]
+    present = _present(call.actions_of(routes))
+    there = [route for route in routes if resource_of(route) in present]
     home = resource_of(there[-1])
     found, wrong = _tags(tags if home == resource_of(routes[-1]) else call.tags(home))
-    now = _together(there, seen)
+    now = _together(there, present)
     serving = max(SLOTS, key=lambda slot: now[slot])
     mark = marks.unreadable(wrong, serving) if wrong else marks.mark_of(found, serving)
-    counts = {slot: _counts(health[slot]) for slot in SLOTS}
-    notes, card = _notes(routes, seen), kept.head_of(found)
+    notes, card, count = _notes(routes, present), kept.head_of(found), judged()
     return {
         "weights": now,
-        "revision": weights.revision(seen, marks.of_mark(found)),
+        "revision": weights.revision(present, marks.of_mark(found)),
         "mark": plain(mark) if mark else None,
-        **{word: {slot: counts[slot][word] for slot in SLOTS} for word in ("healthy", "unhealthy", "unknown")},
+        **{word: {slot: count[slot][word] for slot in SLOTS} for word in ("healthy", "unhealthy", "unknown")},
         "in_flight": dict.fromkeys(SLOTS),
         **({"notes": notes} if notes else {}),
         **({"kept": card} if card else {}),
     }
+
+
+def judging(call: Calls, target: Target, slot: Slot) -> list[Future[list[Mapping[str, Any]]]]:
+    """Ask for the health of all of a slot's target groups."""
+    return [call.at_once(call.health, arn) for arn in dict.fromkeys(route[slot] for route in target["routes"])]
 
 
 def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
@@ -56,13 +72,21 @@ def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
     fails keeps none of the others from being put back; one that does not exist any more has nothing to be put back.
     The same again, or twice at once, is harmless, so `token` is unused.
 
+    `notes`, if there are any: what was there and nobody knew of.
+
     Raises Invalid, with nothing written, for weights that cannot be; PartlyDone where some moved and some did not;
     otherwise what the first one failed with. Each that failed is told with the command that moves it.
     """
-    wanted, call, routes = checked(weights), _calls(target), target["routes"]
+    return put_back_by(calls_of_target(target), target, weights)
+
+
+def put_back_by(call: Calls, target: Target, weights: Weights) -> dict[str, Any]:
+    """See `put_back`. What is written over is read in this moment: AWS has nothing by which a write could be refused
+    because somebody else was faster, so that what he did is built on, as far as it is seen."""
+    wanted, routes = checked(weights), target["routes"]
     present = _whatever_is_there(call, routes)
     made = {resource_of(route): _made(route, present.get(resource_of(route)) or (), wanted) for route in routes}
-    outcomes = call.each(lambda route: _written(call, route, made[resource_of(route)]), routes)
+    outcomes = call.each_write(lambda route: _written(call, route, made[resource_of(route)]), routes)
     if len(routes) > 1:
         call.declare(resource_of(routes[-1]), wanted)
     each = list(zip(routes, outcomes, strict=True))
@@ -74,12 +98,14 @@ def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
 
         commands = {resource_of(each): write_command(target, each, made[resource_of(each)]) for each in routes}
         raise _unfinished(list(moved), failed, commands)
-    return {"weights": _together([route for route in routes if resource_of(route) in moved], moved)}
+    notes = _strangers(routes, {name: actions for name, actions in present.items() if actions}, "it was left out")
+    told = {"weights": _together([route for route in routes if resource_of(route) in moved], moved)}
+    return {**told, **({"notes": notes} if notes else {})}
 
 
 def set_mark(target: Target, mark: Mapping[str, Any] | None, token: str) -> None:
     """Leave a hold mark with the traffic, or clear it (None). The same mark twice is one mark: `token` is unused."""
-    call, homes = _calls(target), [resource_of(route) for route in reversed(target["routes"])]
+    call, homes = calls_of_target(target), [resource_of(route) for route in reversed(target["routes"])]
     for home in homes:  # the last route's, as long as it exists
         try:
             if mark is None:
@@ -130,7 +156,7 @@ def find(named: str, place: Mapping[str, str]) -> list[dict[str, Any]]:
     return finding.find(named, place)
 
 
-def _calls(target: Target) -> Calls:
+def calls_of_target(target: Target) -> Calls:
     return calls_of(Place(**target["place"]))
 
 
@@ -149,14 +175,21 @@ def _present(found: Mapping[str, Sequence[Action] | None]) -> dict[str, Sequence
 def _notes(routes: Sequence[Route], present: Mapping[str, Sequence[Action]]) -> list[str]:
     """What is live and the card does not know. What is live decides."""
     gone = [resource_of(route) for route in routes if resource_of(route) not in present]
-    notes = [f"{resource} does not exist any more: nothing is put back there" for resource in gone]
+    return [
+        *(f"{resource} does not exist any more: nothing is put back there" for resource in gone),
+        *_strangers(routes, present, "it would be left out"),
+    ]
+
+
+def _strangers(routes: Sequence[Route], present: Mapping[str, Sequence[Action]], what: str) -> list[str]:
+    found = []
     for route in routes:
         others = set(weights.raw(present.get(resource_of(route), ())) or {}) - set(_groups(route).values())
-        for other in sorted(others):
-            notes.append(
-                f"{resource_of(route)} also sends to {other}, which the card does not know: it would be left out"
-            )
-    return notes
+        found += [
+            f"{resource_of(route)} also sends to {other}, which the card does not know: {what}"
+            for other in sorted(others)
+        ]
+    return found
 
 
 def _together(routes: Sequence[Route], seen: Mapping[str, Sequence[Action]]) -> dict[Slot, int]:
@@ -172,17 +205,18 @@ def _tags(asked: Future[dict[str, str] | None]) -> tuple[dict[str, str], str]:
         return {}, f"the hold mark could not be read: {error}"
 
 
-def _counts(asked: Sequence[Future[list[Mapping[str, Any]]]]) -> dict[str, int]:
+def counts(asked: Sequence[Future[list[Mapping[str, Any]]]]) -> dict[str, int]:
+    """One slot's healthy, unhealthy and unknown targets."""
     try:
-        seen = health([answer.result() for answer in asked])
+        found = health([answer.result() for answer in asked])
     except ProviderError:
         return {"healthy": 0, "unhealthy": 0, "unknown": 1}
-    return {"healthy": seen.healthy, "unhealthy": seen.unhealthy, "unknown": seen.unknown}
+    return {"healthy": found.healthy, "unhealthy": found.unhealthy, "unknown": found.unknown}
 
 
 def _whatever_is_there(call: Calls, routes: Sequence[Route]) -> Mapping[str, Sequence[Action] | None]:
     try:
-        return call.fresh_actions_of(routes)
+        return call.actions_of(routes)
     except ProviderError:
         return {}  # they may still be written to
 

@@ -32,22 +32,23 @@ PROBE_S = 0.3
 def read(target: Mapping[str, Any]) -> dict[str, Any]:
     """Weights, revision and mark; for each slot healthy, unhealthy and unknown (not judged yet) targets, and requests.
 
-    Starts the balancer if it is dead; if that fails, the file and a look at the targets' ports answer. Raises
-    NotFound, Transient.
+    Starts the balancer if it is dead; if that fails, the file and a look at the targets' ports answer, and `unproven`
+    says why nobody serves by that. Raises NotFound, Transient.
     """
     folder = _folder(target)
-    balancer = balancers.of(folder)
+    balancer, why = balancers.of(folder), "it does not answer"
     for _ in range(2):
         try:
             return _seen(folder, balancer.client(folder, CALL_S).state())
         except client.Unreachable:
             try:
                 balancer.ensure_running(folder, START_S)
-            except launcher.LaunchError:
+            except launcher.LaunchError as error:
+                why = str(error)
                 break
         except client.Refused as error:
             raise Transient(f"service {target['service']}: {error}") from None
-    return _from_file(folder)
+    return {**_from_file(folder), "unproven": f"the balancer does not run: {why}"}
 
 
 def put_back(target: Mapping[str, Any], weights: Weights, token: str) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _from_file(folder: Path) -> dict[str, Any]:
         "revision": revision.of(folder, counted),
         "mark": mark,
         **_counts({slot: [_reachable(address) for address in state.targets[slot]] for slot in SLOTS}),
-        "in_flight": dict.fromkeys(SLOTS, 0),
+        "in_flight": dict.fromkeys(SLOTS),  # nobody counts
     }
 
 

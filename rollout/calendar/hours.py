@@ -52,7 +52,8 @@ class Hours:
         return found if found and found.opens <= at else None
 
     def is_open(self, at: float) -> bool:
-        return self.open_span(at) is not None
+        found = next(self.spans(at, at + 1.0), None)  # when it closes is another, far longer question
+        return found is not None and found.opens <= at
 
     def closes_at(self, at: float) -> float | None:
         """When what is open at `at` closes; None where it does not for LOOK_AHEAD_S, or is closed already."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollout.campaign import register
 from rollout.campaign.model import CampaignPlan, Run, Wave
-from rollout.campaign.pins import pinned
+from rollout.campaign.pins import as_text, pinned
 from rollout.control import new_id, raise_if_ref_is_missing
 from rollout.plan import UnsafePlan
 from rollout.wiring import Installation
@@ -23,11 +23,11 @@ class UnknownCampaign(Exception):
 def campaign_of(installation: Installation, name: str) -> CampaignSettings:
     campaigns = installation.fleet.campaigns
     if name not in campaigns:
-        from rollout.settings import nearest
+        from rollout.fleetfile.problems import listed, nearest
 
         near = nearest(name, campaigns)
         hint = f"; did you mean {near}?" if near else "."
-        known = ", ".join(sorted(campaigns)) or "none: write campaigns into it"
+        known = listed(sorted(campaigns)) or "none: write campaigns into it"
         raise UnknownCampaign(f"{installation.fleet_file} has no campaign {name!r}{hint} Known: {known}")
     return campaigns[name]
 
@@ -46,8 +46,8 @@ def make_campaign_plan(installation: Installation, name: str, image: str | None,
     UnknownCampaign, CannotPin; UnsafePlan where no image is named, or a pinned one is denied to all.
     """
     campaign = campaign_of(installation, name)
-    reference = image or campaign.image
-    if reference is None:
+    reference = image or (as_text(campaign.image) if campaign.image else "")
+    if not reference:
         raise UnsafePlan(f"campaign {name}: no image was named; say --image REF, or set campaigns.{name}.image")
     chosen = chosen_of(installation, name)
     waves = tuple(

@@ -14,6 +14,8 @@ from rollout.campaign.model import OVER, SKIPPED, Limits, Mark, Member, Place, R
 AT_ONCE = 32
 """So many services are begun in one go at most, that what is decided is never long old."""
 SHOWN = 5
+LONGEST_WAIT_S = 3600.0
+"""Nothing is put off for longer: a time that is further away was said before the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ class WaveDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """A person's word is wanted, so that the waves after this one begin."""
+
+    wave: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing more is begun until a person resumes it."""
 
@@ -87,7 +96,7 @@ class Wait:
     kind: str = ""
 
 
-Deed = Begin | Skip | TurnBack | Hush | Wake | WaveDone | Stop | End | Wait
+Deed = Begin | Skip | TurnBack | Hush | Wake | WaveDone | Ask | Stop | End | Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +148,17 @@ def decide(run: Run, members: Sequence[Member], now: Now) -> list[Deed]:
         return [*hushed, *_still(run, members)]
     if why := _why_stop(run, members, now):
         return [Stop(why)]
-    woken: list[Deed] = [
-        Wake(each.service, each.rollout) for each in members if each.paused == run.id and each.progress == "moving"
-    ]
-    return [*woken, *_forward(run, members, now)]
+    return [*_wake(run, members), *_forward(run, members, now)]
+
+
+def _wake(run: Run, members: Sequence[Member]) -> list[Deed]:
+    return [Wake(each.service, each.rollout) for each in members if each.paused == run.id and each.progress == "moving"]
 
 
 def _abort(run: Run, members: Sequence[Member]) -> list[Deed]:
     """What was not accepted yet is put back; what was stays. Over once nothing turns back any more."""
-    if not run.rollouts:
-        return [End("aborted")]
+    if not run.rollouts:  # what it had paused goes on, for nobody else would let it
+        return [*_wake(run, members), End("aborted")]
     moving = [each for each in members if each.progress == "moving"]
     back = [each for each in members if each.progress == "failing" and each.outcome != "halted"]
     turned: list[Deed] = [TurnBack(each.service, each.rollout) for each in moving]
@@ -180,7 +190,7 @@ def _why_stop(run: Run, members: Sequence[Member], now: Now) -> str:
         found = failures(wave.name, by_wave[wave.name])
         fresh = len(found) - run.forgiven.get(wave.name, 0)
         if fresh >= wave.limits.stop_after_failures:
-            told = ", ".join(f"{each.service} {each.outcome or 'turns back'}" for each in found[-SHOWN:])
+            told = ", ".join(f"{each.service} {_ended(each)}" for each in found[-SHOWN:])
             return (
                 f"wave {wave.name}: {len(found)} failed ({told}), and it stops after {wave.limits.stop_after_failures}"
             )
@@ -218,6 +228,8 @@ def _forward(run: Run, members: Sequence[Member], now: Now) -> list[Deed]:
         if run.mark(wave.name).done_at is not None:
             continue
         if waits := _why_not_yet(run, wave, now.at):
+            asking = [Ask(name) for name in _asking(run, wave, now.at) if waits.kind == "asked"]
+            deeds += [each for each in asking if each not in deeds]
             deeds.append(waits)
         elif all(each.progress in ("accepted", "failed", "skipped") for each in by_wave[wave.name]):
             done = _done(wave, by_wave[wave.name])
@@ -245,9 +257,25 @@ def _why_not_yet(run: Run, wave: Wave, now: float) -> Wait | None:
         if now < ends:
             return Wait(wave.name, f"the soak of wave {name}", until=ends, kind="soak")
         if before.limits.go_on == "asked" and mark.went_on_at is None:
-            ask = f"a person's word after wave {name}: rollout wave go-on {run.campaign}"
+            ask = f"a person's word after wave {name}: {go_on_command(run.campaign)}"
             return Wait(wave.name, ask, kind="asked")
     return None
+
+
+def _asking(run: Run, wave: Wave, now: float) -> list[str]:
+    """The waves before it that are through and that nobody was asked about yet."""
+    return [
+        name
+        for name in wave.after
+        if run.plan.wave(name).limits.go_on == "asked"
+        and (mark := run.mark(name)).done_at is not None
+        and mark.went_on_at is mark.asked_at is None
+        and now >= soak_ends(mark, run.plan.wave(name).limits)
+    ]
+
+
+def go_on_command(campaign: str) -> str:
+    return f"rollout wave go-on {campaign}"
 
 
 def soak_ends(mark: Mark, limits: Limits) -> float:
@@ -261,7 +289,10 @@ def _done(wave: Wave, members: Sequence[Member]) -> Deed:
     if proven:
         return WaveDone(wave.name)
     why = next((each.why or each.skipped for each in members if each.skipped), "all of it was put back")
-    return Stop(f"wave {wave.name} proved nothing: none of its {len(members)} services runs the patch ({why})")
+    return Stop(
+        f"wave {wave.name} proved nothing: none of its {len(members)} services runs the patch ({why}); it cannot be "
+        f"resumed, only aborted and started anew"
+    )
 
 
 @dataclass
@@ -283,7 +314,7 @@ def _begin(wave: Wave, mine: Sequence[Member], desk: _Desk, now: Now) -> list[De
     for each in desk.apart.in_order(wave, waiting):
         if too := _too_large(wave.limits, each):
             deeds.append(too)
-        elif each.not_before > now.at:
+        elif now.at < each.not_before <= now.at + LONGEST_WAIT_S:
             deeds.append(Wait(wave.name, each.why, until=each.not_before, service=each.service, kind="retry"))
         elif slots <= 0 or desk.budget <= 0:
             deeds.append(Wait(wave.name, f"{wave.limits.max_parallel} of it may move at once", kind="parallel"))

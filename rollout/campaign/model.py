@@ -148,12 +148,13 @@ class CampaignPlan:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is on record of a wave that is done: since when, the time of its soak in which nobody looked, and when a
-    person let the next one begin."""
+    """What is on record of a wave that is done: since when, the time of its soak in which nobody looked, when a person
+    was asked to let the next one begin, and when one did."""
 
     done_at: float | None = None
     lost_s: float = 0.0
     went_on_at: float | None = None
+    asked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,7 @@ SKIPPED = {
     "removed": "is not in the fleet file any more",
     "denied": "the image is denied for it",
     "no_way": "cannot be rolled out as it is",
+    "by_a_person": "a person left it out",
     "too_large": "has more hosts than the wave may have unproven or extra at once",
 }
 

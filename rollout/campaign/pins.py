@@ -20,6 +20,20 @@ class CannotPin(Exception):
     """The reference means nothing somewhere; nothing was started. The message says where, and what to do."""
 
 
+def as_text(image: str | Mapping[str, str]) -> str:
+    """One patch as a run has it: a reference, or one for each provider, `local=base-2 aws=name:self/base-2`."""
+    return image if isinstance(image, str) else " ".join(f"{provider}={each}" for provider, each in image.items())
+
+
+def references(text: str, providers: Iterable[str]) -> dict[str, str]:
+    """Provider → what the patch is called there; those for which it has no name are left out."""
+    known = list(dict.fromkeys(providers))
+    parts = [part.partition("=") for part in text.split()]
+    if parts and all(equals and name in known and reference for name, equals, reference in parts):
+        return {name: reference for name, _, reference in parts}
+    return dict.fromkeys(known, text)
+
+
 def pinned(
     installation: Installation, reference: str, services: Sequence[str], places: Mapping[str, Place], threads: int = 8
 ) -> tuple[Pin, ...]:
@@ -29,13 +43,24 @@ def pinned(
     else each is asked for itself.
     """
     groups: dict[str, list[str]] = {}
+    named = references(reference, (places[service].provider for service in services))
+    if nameless := next((service for service in services if places[service].provider not in named), None):
+        provider = places[nameless].provider
+        raise CannotPin(
+            f"{reference} has no image for {provider}, which {nameless} has, so nothing was started. Name one for each "
+            f"provider: {' '.join(f'{each}=REF' for each in (*named, provider))}"
+        )
     for service in services:
         place = places[service]
-        shared = _shares_images(place.provider, reference)
+        shared = _shares_images(place.provider, named[place.provider])
         groups.setdefault(pin_key(place, "" if shared else service), []).append(service)
     for provider in {places[service].provider for service in services}:
         installation.provider(provider)  # made once, before several threads ask for it
-    found = in_threads(threads, lambda key: _resolved(installation, reference, groups[key][:TRIES]), groups)
+
+    def ask(key: str) -> Patch | str:
+        return _resolved(installation, named[places[groups[key][0]].provider], groups[key][:TRIES])
+
+    found = in_threads(threads, ask, groups)
     missing = [f"{key}: {answer}" for key, answer in found.items() if isinstance(answer, str)]
     if missing:
         more = f" and {len(missing) - SHOWN} places more" if len(missing) > SHOWN else ""

@@ -127,13 +127,17 @@ def _seconds(wave: Wave, rows: list[dict[str, Any]]) -> float:
 def _hours(installation: Installation, name: str) -> str:
     """Whether it might begin now, in words; empty where nothing limits it."""
     from rollout.campaign.beginning import campaign_of
+    from rollout.freeze import ALL, Freezes
     from rollout.opening import Opening
 
     campaign, policy = installation.fleet.campaigns[name], installation.fleet.policy
     hours = campaign_of(installation, name).hours(policy.time_zone) & policy.hours()
+    now = installation.clock.now()
+    frozen = next((each for each in Freezes(installation.store.db).all(now) if each.scope == ALL), None)
+    if frozen:
+        return f"all is frozen by {frozen.actor}: {frozen.reason}; lift it with: rollout freeze off"
     if hours.is_always:
         return ""
-    now = installation.clock.now()
     opening = Opening(hours, time_zone=campaign.time_zone or policy.time_zone)
     closes = hours.closes_at(now)
     return opening.why_closed(now) or f"open now{f', until {opening.shown(closes)}' if closes else ''}"

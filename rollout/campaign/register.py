@@ -32,6 +32,10 @@ _MEMBERS = (
     "SELECT m.service, m.wave, m.rollout, m.hosts, m.skipped, m.why, m.tries, m.not_before, r.phase, r.outcome,"
     " r.closed_at, r.head_seq FROM campaign_members m LEFT JOIN rollouts r ON r.id = m.rollout WHERE m.run = ?"
 )
+_TURNING = (
+    "SELECT DISTINCT m.rollout FROM campaign_members m JOIN journal j ON j.rollout = m.rollout"
+    " WHERE m.run = ? AND j.kind = 'roll_back_decided'"
+)
 
 
 class Running(Exception):
@@ -214,6 +218,9 @@ def raise_if_superseded(db: Transaction, run: Run, *states: str) -> None:
 def note_begun(db: Transaction, run: Run, service: str, rollout: str, hosts: int) -> None:
     """In the transaction that opens the rollout: Superseded, and it is not opened."""
     raise_if_superseded(db, run, "running")
+    skipped = "SELECT 1 FROM campaign_members WHERE run = ? AND service = ? AND skipped != ''"
+    if db.execute(skipped, (run.id, service)).fetchone():
+        raise Superseded(f"{service} was left out by a person")
     db.execute(
         "UPDATE campaign_members SET rollout = ?, hosts = ?, why = '' WHERE run = ? AND service = ?",
         (rollout, hosts, run.id, service),
@@ -250,6 +257,16 @@ def note_done(database: Database, run: Run, wave: str, at: float) -> None:
         if fresh.mark(wave).done_at is None:
             _set(db, run.id, marks=_marks({**fresh.marks, wave: replace(fresh.mark(wave), done_at=at)}))
             _note(db, "wave_done", run, "rollout", "", at, wave=wave)
+
+
+def note_asked(database: Database, run: Run, wave: str, at: float) -> None:
+    """A person is asked to let the waves after this one begin: told once."""
+    with database.transaction() as db:
+        raise_if_superseded(db, run, "running")
+        fresh = _locked(db, run.id)
+        if fresh.mark(wave).asked_at is None:
+            _set(db, run.id, marks=_marks({**fresh.marks, wave: replace(fresh.mark(wave), asked_at=at)}))
+            _note(db, "asks", run, "rollout", f"wave {wave} is through, and its soak is over", at, wave=wave)
 
 
 def note_stopped(database: Database, run: Run, why: str, at: float) -> None:
@@ -290,7 +307,9 @@ def resume(db: Database, name: str, actor: str, reason: str, at: float, *, ref: 
         run = _spoken_of(tx, name)
         if run.state not in ("paused", "stopped"):
             raise NotNow(f"{run.id} is {run.state}: there is nothing to resume")
+        turning = {rollout for (rollout,) in tx.execute(_TURNING, (run.id,)).fetchall()}
         found = [_member(each)[0] for each in tx.execute(_MEMBERS, (run.id,)).fetchall()]
+        found = [replace(each, decided=each.decided or each.rollout in turning) for each in found]
         forgiven = {wave.name: len(failures(wave.name, found)) for wave in run.plan.waves}
         forgiven = {wave: max(count, run.forgiven.get(wave, 0)) for wave, count in forgiven.items() if count}
         _set(tx, run.id, state="running", said="", said_by="", rollouts=0, forgiven=canonical(forgiven))
@@ -307,6 +326,27 @@ def abort(db: Database, name: str, actor: str, reason: str, at: float, *, rollou
         _set(tx, run.id, state="aborting", said=reason, said_by=actor, rollouts=int(rollouts))
         _note(tx, "aborted", run, actor, reason, at, ref=ref, rollouts=rollouts)
         return _locked(tx, run.id)
+
+
+def skip(
+    db: Database, name: str, service: str, actor: str, reason: str, at: float, *, ref: str = ""
+) -> tuple[Run, bool]:
+    """Leave a service out that has not begun; False: it was left out before. UnknownRun, NotNow."""
+    with db.transaction() as tx:
+        run = _spoken_of(tx, name)
+        query = "SELECT rollout, skipped, wave FROM campaign_members WHERE run = ? AND service = ?"
+        found = tx.execute(query, (run.id, service)).fetchone()
+        if found is None:
+            raise NotNow(f"{service} is in no wave of {run.id}; which are: rollout wave status {run.campaign}")
+        rollout, skipped, wave = found
+        if rollout:
+            raise NotNow(f"{service} has begun: {rollout}. To put it back: rollout rollback {service} --reason TEXT")
+        if not skipped:
+            why = f"{actor}: {reason}"
+            update = "UPDATE campaign_members SET skipped = 'by_a_person', why = ? WHERE run = ? AND service = ?"
+            tx.execute(update, (why, run.id, service))
+            _note(tx, "skipped", run, actor, reason, at, ref=ref, service=service, wave=wave)
+        return run, not skipped
 
 
 def go_on(db: Database, name: str, actor: str, reason: str, at: float, *, ref: str = "") -> list[str]:

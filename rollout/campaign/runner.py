@@ -16,7 +16,7 @@ from providers.base import Denied, ProviderError, Transient
 from rollout import control, interventions
 from rollout.campaign import decide as words
 from rollout.campaign import register
-from rollout.campaign.decide import Begin, Deed, Room
+from rollout.campaign.decide import Begin, Deed, Room, go_on_command
 from rollout.campaign.heard import Heard
 from rollout.campaign.look import decided
 from rollout.campaign.model import Member, Run, Wave, key_of
@@ -98,8 +98,7 @@ class Runner:
     def look(self) -> None:
         """Start what is scheduled, and take each run that is open a little further. One that cannot be taken further
         keeps no other from it; why is raised at the end, and again only when it is another reason."""
-        self._occasions.heed()
-        troubles = dict[str, Exception]()
+        troubles = dict[str, Exception](self._occasions.heed())
         for run in register.runs(self._installation.store.db):
             try:
                 self._carry(run)
@@ -135,6 +134,9 @@ class Runner:
             case words.WaveDone(wave):
                 register.note_done(db, run, wave, now)
                 self._say(f"campaign {run.campaign}: wave {wave} is done")
+            case words.Ask(wave):
+                register.note_asked(db, run, wave, now)
+                self._say(f"campaign {run.campaign} waits for a word after wave {wave}: {go_on_command(run.campaign)}")
             case words.Stop(why):
                 register.note_stopped(db, run, why, now)
                 self._say(f"campaign {run.campaign} is stopped: {why}. Look: rollout wave status {run.campaign}")
@@ -146,7 +148,7 @@ class Runner:
             case words.Hush(_, rollout):
                 self._hush(run, self._installation.store.rollout(rollout))
             case words.Wake(_, rollout):
-                interventions.resume(self._installation, self._installation.store.rollout(rollout), run.actor)
+                self._wake(run, self._installation.store.rollout(rollout))
 
     def _turn_back(self, run: Run, row: Row) -> None:
         if is_promoted(row) or row.closed_at is not None:
@@ -165,6 +167,12 @@ class Runner:
             interventions.pause(self._installation, row, run.said_by, run.said, run.id)
         except interventions.NotPossible:
             return  # closed, paused or turning back meanwhile
+
+    def _wake(self, run: Run, row: Row) -> None:
+        try:
+            interventions.resume(self._installation, row, run.said_by or run.actor)
+        except interventions.NotPossible:
+            return  # closed or turning back meanwhile
 
     # Beginning
 

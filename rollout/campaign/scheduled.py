@@ -17,6 +17,7 @@ from rollout.campaign.pins import CannotPin
 from rollout.control import RefMissing
 from rollout.fleet_journal import append_to_fleet
 from rollout.plan import UnsafePlan
+from rollout.store import StoreError
 from rollout.wiring import Installation
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ AGAIN_S = 60.0
 """After an occurrence that could not start, as when a cloud did not answer."""
 LATE_S = 86_400.0
 """How late an occurrence may start where there are no windows."""
+AHEAD_S = 86_400.0
+"""What is on record as seen so far in the future was seen by a clock that was wrong: it is forgotten."""
 MOST = 1000
 """Occurrences that are looked at in one go."""
 
@@ -39,11 +42,26 @@ class Occasions:
         self._not_before: dict[str, float] = {}
         self._why: dict[str, str] = {}
 
-    def heed(self) -> None:
-        """Start what is due, and tell what was missed."""
+    def heed(self) -> dict[str, Exception]:
+        """Start what is due, and tell what was missed. One that cannot be judged keeps no other from it: why, by
+        name."""
+        troubles = dict[str, Exception]()
         for name, campaign in self._installation.fleet.campaigns.items():
-            if campaign.schedule is not None and self._not_before.get(name, 0.0) <= self._installation.clock.now():
+            if campaign.schedule is None or self._is_put_off(name):
+                continue
+            try:
                 self._heed(name, campaign)
+            except StoreError:
+                raise
+            except Exception as error:  # an adapter, a fleet file: it concerns this campaign
+                self._not_before[name] = self._installation.clock.now() + AGAIN_S
+                troubles[name] = error
+        return troubles
+
+    def _is_put_off(self, name: str) -> bool:
+        """Not for longer than AGAIN_S: the clock may have been set back meanwhile."""
+        now = self._installation.clock.now()
+        return now < self._not_before.get(name, 0.0) <= now + AGAIN_S
 
     def _heed(self, name: str, campaign: CampaignSettings) -> None:
         assert campaign.schedule is not None  # noqa: S101 - asked before
@@ -93,16 +111,16 @@ class Occasions:
         """Up to which moment the occurrences are done with."""
         db = self._installation.store.db
         found = db.all("SELECT value FROM facts WHERE name = ?", _fact(name))
-        if found:
+        if found and float(found[0][0]) <= now + AHEAD_S:
             return float(found[0][0])
-        self._note(name, now)
+        self._note(name, now, anew=True)
         return now
 
-    def _note(self, name: str, at: float, missed: str = "") -> bool:
-        """Done with all up to `at`; False where another process was quicker."""
+    def _note(self, name: str, at: float, missed: str = "", *, anew: bool = False) -> bool:
+        """Done with all up to `at`; False where another process was quicker. `anew`: whatever is on record."""
         with self._installation.store.db.transaction() as db:
             found = db.execute("SELECT value FROM facts WHERE name = ?", (_fact(name),)).fetchone()
-            if found and float(found[0]) >= at:
+            if found and float(found[0]) >= at and not anew:
                 return False
             db.execute(
                 "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",

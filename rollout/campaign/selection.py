@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from math import ceil
 
 from rollout.campaign.model import Limits, Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """The conditions of one wave; an empty one is none. `services` are names in which * stands for any text."""
 
@@ -22,8 +23,20 @@ class Wanted:
     zone: tuple[str, ...] = ()
     rest: bool = False
 
+    @cached_property
+    def _exact(self) -> frozenset[str]:
+        return frozenset(self.services)
+
+    @cached_property
+    def _patterns(self) -> tuple[str, ...]:
+        return tuple(each for each in self.services if "*" in each)
+
+    def _is_named(self, name: str) -> bool:
+        """Thousands may be named one by one: each is looked up, and only patterns are tried."""
+        return not self.services or name in self._exact or any(fnmatchcase(name, each) for each in self._patterns)
+
     def fits(self, name: str, place: Place, tags: Mapping[str, str]) -> bool:
-        if self.rest or (self.services and not any(fnmatchcase(name, each) for each in self.services)):
+        if self.rest or not self._is_named(name):
             return False
         if any(tags.get(key) != value for key, value in self.tags.items()):
             return False

@@ -21,6 +21,21 @@ def reasons(installation: Installation, service: str, now: float) -> list[str]:
     return told + _of_file(installation, service, now, running)
 
 
+def image_of(installation: Installation, service: str) -> str | None:
+    """What a campaign that is under way, else one of the fleet file, rolls out to a service; None where none does."""
+    from rollout.campaign.beginning import chosen_of
+    from rollout.campaign.pins import as_text, references
+
+    for run in register.runs(installation.store.db) if installation.has_store else ():
+        if service in run.plan.places:
+            return run.plan.pin(service).image
+    provider = installation.service(service).provider
+    for name, campaign in installation.fleet.campaigns.items():
+        if campaign.image and any(service in each for each in chosen_of(installation, name).services.values()):
+            return references(as_text(campaign.image), [provider]).get(provider)
+    return None
+
+
 def _of_run(installation: Installation, run: Run, service: str) -> list[str]:
     members, deeds = decided(installation, run)
     mine = next(each for each in members if each.service == service)
@@ -61,7 +76,9 @@ def _of_file(installation: Installation, service: str, now: float, running: set[
         if wave is None:
             continue
         if campaign.schedule is None:
-            told.append(f"campaign {name} has it in wave {wave}, and starts when somebody starts it")
+            told.append(
+                f"campaign {name} has it in wave {wave}, and starts when somebody starts it: rollout wave start {name}"
+            )
             continue
         zone = campaign.time_zone or fleet.policy.time_zone
         coming = list(islice(occurrences(campaign.schedule.schedule(zone), now), 1))

@@ -1,6 +1,6 @@
-"""Denials and holds that are on record and not in force, though no record says that they ended.
+"""Denials, holds and freezes that are on record and not in force, though no record says that they ended.
 
-Only what is certain: a hold that ends by itself ends without a record. Standard library only.
+Only what is certain: a hold that ends by itself ends without a record; a freeze's row stays. Standard library only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 
 from rollout.care.chains import Chain
 from rollout.database import Reads
+from rollout.freeze import ROW as FREEZE_ROW
+from rollout.journal import canonical
 
 
 def vanished(db: Reads, fleet: Chain) -> list[str]:
@@ -20,7 +22,7 @@ def vanished(db: Reads, fleet: Chain) -> list[str]:
         f"{service}: {image} was denied, and is not any more, though no record says that it was lifted"
         for service, image in sorted(denied - there)
     ]
-    return told + _holds(db, fleet)
+    return told + _holds(db, fleet) + _freezes(db, fleet)
 
 
 def _denied_by_people(fleet: Chain) -> set[tuple[str, str]]:
@@ -73,3 +75,20 @@ def _holds(db: Reads, fleet: Chain) -> list[str]:
         elif entry.kind == "held" and service in there and there[service] != entry.data.get("actor"):
             told.append(f"{service}: it is held by another than the record says")
     return told + [f"{service}: it is held, and no record says so" for service in sorted(there.keys() - last.keys())]
+
+
+def _freezes(db: Reads, fleet: Chain) -> list[str]:
+    """A row goes only when somebody lifts it, and says what its record says."""
+    last = {str(entry.data.get("scope", "")): entry for entry in fleet.entries if entry.kind in ("frozen", "thawed")}
+    rows = db.all("SELECT name, value FROM facts WHERE name LIKE ?", FREEZE_ROW + "%")
+    there = {str(name).removeprefix(FREEZE_ROW): str(value) for name, value in rows}
+    told = []
+    for scope, entry in sorted(last.items()):
+        if entry.kind == "thawed":
+            continue  # what is there after it is judged below
+        if scope not in there:
+            told.append(f"{scope}: it was frozen, and is not any more, though no record says that it was lifted")
+        elif there[scope] != canonical(entry.data):
+            told.append(f"{scope}: it is frozen otherwise than the record says")
+    unsaid = [scope for scope in sorted(there) if scope not in last or last[scope].kind == "thawed"]
+    return told + [f"{scope}: it is frozen, and no record says so" for scope in unsaid]

@@ -29,8 +29,12 @@ def bake(
     config: Config = None,
     json_out: Json = False,
 ) -> None:
-    """Make an image with the newest patches on a host that never serves. Killed, it goes on when it is run again."""
+    """Make an image with the newest patches on a host that never serves. Killed, it goes on when it is run again.
+
+    Not begun while the service is frozen: it launches a host.
+    """
     from providers.base import ProviderError, Service
+    from rollout.opening import raise_if_frozen
     from rollout.wiring import adapter
 
     installation, screen = find_installation(config), Screen(as_json=json_out)
@@ -40,6 +44,7 @@ def bake(
         raise Usage(
             f"{service} is of provider {settings.provider}, which makes no images; make one with your own tools"
         )
+    raise_if_frozen(installation, service)
     named = Service(service, dict(settings.options))
     if source != ACTIVE:
         installation.provider(settings.provider).patcher.resolve(named, source)

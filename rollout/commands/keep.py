@@ -23,10 +23,12 @@ def up(
     config: Config = None,
     json_out: Json = False,
 ) -> None:
-    """Stand a service up for the first time on its blue slot."""
+    """Stand a service up for the first time on its blue slot. Not begun while it is frozen; down is no step forward."""
     from rollout import bootstrap
+    from rollout.opening import raise_if_frozen
 
     installation, screen = find_installation(config), Screen(as_json=json_out)
+    raise_if_frozen(installation, service)
     data = bootstrap.stand_up(installation, service, image, this_actor(), screen.say)
     screen.document(data, f"{service} runs {data['image']} on blue, {data['healthy']} healthy")
 

@@ -125,9 +125,9 @@ def server_of(installation: Installation) -> str:
     return f"rollout worker ({workers[0].holder})" if workers else ""
 
 
-def raise_if_nobody_serves(installation: Installation) -> None:
+def raise_if_nobody_serves(installation: Installation, otherwise: str = ", or leave --no-wait out") -> None:
     if not server_of(installation):
-        raise Usage("nothing would drive it: no `rollout serve` is running here. Start one, or leave --no-wait out")
+        raise Usage(f"nothing would drive it: no `rollout serve` is running here. Start one{otherwise}")
 
 
 def complete_service(ctx: typer.Context, incomplete: str) -> list[str]:

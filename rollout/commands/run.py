@@ -346,7 +346,20 @@ def rollback(
     direct: Annotated[bool, typer.Option("--direct", help="Ask no server.")] = False,
     provider: Annotated[
         str | None,
-        typer.Option("--provider", help="Without a fleet file: find it there (--region, --profile, --role)."),
+        typer.Option("--provider", metavar="NAME", help="Without a fleet file: find SERVICE there, such as aws."),
+    ] = None,
+    region: Annotated[str | None, typer.Option("--region", metavar="NAME", help="With --provider: its region.")] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="NAME", help="With --provider: the credentials of this profile.")
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option("--role", metavar="ARN", help="With --provider: the role to act as.")
+    ] = None,
+    external_id: Annotated[
+        str | None, typer.Option("--external-id", metavar="ID", help="With --role: what its owner asks for.")
+    ] = None,
+    endpoint_url: Annotated[
+        str | None, typer.Option("--endpoint-url", metavar="URL", help="With --provider: another address of it.")
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Also give the patched side up (--json never does).")

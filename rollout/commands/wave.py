@@ -21,6 +21,7 @@ from rollout.commands.options import (
     raise_if_nobody_serves,
     server_of,
 )
+from rollout.commands.options import Name as Service
 from rollout.render import Screen, page_columns
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def wave_start(
     from rollout.commands.wave_follow import follow
 
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
-    raise_if_nobody_serves(installation)
+    raise_if_nobody_serves(installation, "")
     run, again = beginning.start(installation, name, image=image, key=key, actor=this_actor(), reason=reason, ref=ref)
     if again:
         screen.say(f"{key}: this key started {run.id} already")
@@ -165,7 +166,7 @@ def wave_abort(
 
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
     if wait:
-        raise_if_nobody_serves(installation)
+        raise_if_nobody_serves(installation, ", or leave --wait out")
     said: Any = {"rollouts": not keep, "ref": ref}
     run = register.abort(installation.store.db, name, this_actor(), reason, installation.clock.now(), **said)
     if wait:
@@ -187,16 +188,37 @@ def wave_go_on(name: Name, reason: Reason = "", ref: Ref = "", config: Config = 
     _document(installation, _run(installation, name), screen, told, exit_code=exits.DONE)
 
 
+@wave.command("skip")
+def wave_skip(
+    name: Name,
+    service: Service,
+    reason: Reason,
+    ref: Ref = "",
+    config: Config = None,
+    json_out: Json = False,
+) -> None:
+    """Leave a service out of the campaign that is under way, as one that is held for long: the others go on without."""
+    from rollout.campaign import register
+
+    installation, screen = find_installation(config), Screen(as_json=json_out)
+    now = installation.clock.now()
+    run, fresh = register.skip(installation.store.db, name, service, this_actor(), reason, now, ref=ref)
+    told = f"{service} is left out of {run.id}" if fresh else f"{service} was left out of {run.id} before"
+    told += f". To patch it later: rollout start {service} --image REF, or the next run of {run.campaign}"
+    _document(installation, run, screen, told, exit_code=exits.DONE)
+
+
 def _unless_served(installation: Installation, needed: bool) -> str:
     """Nobody but a serving process does anything about it."""
     return "" if not needed or server_of(installation) else ", as soon as `rollout serve` runs: nobody serves now"
 
 
 def _run(installation: Installation, name: str) -> Run:
-    """The newest run of a campaign."""
+    """The newest run of a campaign; a wave of one (`monthly/canary`) is shown with it."""
     from rollout.campaign import register
     from rollout.campaign.beginning import campaign_of
 
+    name = name.partition("/")[0]
     run = register.newest(installation.store.db, name) if installation.has_store else None
     if run is None:
         campaign_of(installation, name)

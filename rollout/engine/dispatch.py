@@ -24,13 +24,14 @@ DUE = f"""
                         SELECT 1 FROM journal WHERE rollout = id AND kind = 'roll_back_decided') THEN {BACK}
                     WHEN phase IN ('shifting', 'baking') THEN {WATCHED} ELSE {LATER} END AS urgency
         FROM clock, rollouts JOIN services ON services.name = service LEFT JOIN drivers ON drivers.rollout = id
-        WHERE closed_at IS NULL AND due_at <= clock.now)
+        WHERE closed_at IS NULL AND due_at <= clock.now AND (%(named)s::text[] IS NULL OR id = ANY(%(named)s)))
     SELECT * FROM due
     WHERE NOT EXISTS (
         SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock =
         (CASE WHEN urgency = {LATER} THEN '' ELSE '{URGENT}' END || due.id) COLLATE "default")
     ORDER BY urgency, due_at, id
 """  # noqa: S608 - fixed words
+"""`named`: only of these rollouts, or of all (None)."""
 NEXT = """
     SELECT min(due_at) - extract(epoch FROM clock_timestamp())::double precision AS seconds
     FROM rollouts WHERE closed_at IS NULL AND due_at > extract(epoch FROM clock_timestamp())::double precision

@@ -27,8 +27,11 @@ from rollout.stores.waking import CHANNEL
 TASK = "advance"
 LOOK_S = 0.5
 """What is due is looked for so often, and at once where the store says that something is."""
-GATHER_S = 0.02
-"""Several things that the store says at a time are looked at together."""
+GATHER_S, STAGGERED = 0.01, 5
+"""What the store says within so short a time is looked at together; not by all processes at the same instant, so that
+most find it queued already."""
+SHARE = 4
+"""Looking takes no more than one part in so many of the time."""
 AT_ONCE = 500
 ASKED = 3
 AGAIN_S = 1.0
@@ -54,10 +57,13 @@ class Queue:
         trouble: Callable[[BaseException], None],
     ) -> None:
         self._address, self._worker, self._jobs = address, worker, jobs
-        self._note, self._trouble = note, trouble
+        self._trouble = trouble
+        self._note: Callable[[str], None] = lambda text: note(address.clean(text))
         self._thread = threading.Thread(target=self._run, daemon=True, name="queue")
         self._loop = asyncio.new_event_loop()
         self._usable, self._over, self._woken = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._named: set[str] = set()
+        self._gather_s = GATHER_S * (1 + worker.holder.pid % STAGGERED)
         self._failing_since: float | None = None
         self._told = False
 
@@ -103,7 +109,7 @@ class Queue:
 
     def _failed(self, error: Exception) -> None:
         """Logged; and told once, if it lasts while the store can be used."""
-        self._note(self._address.clean(f"{type(error).__name__}: {error.__cause__ or error}"))
+        self._note(f"{type(error).__name__}: {error.__cause__ or error}")
         if not self._usable.is_set() or self._failing_since is None:
             self._failing_since = self._loop.time()
         elif self._loop.time() - self._failing_since > STALLED_S and not self._told:
@@ -172,22 +178,35 @@ class Queue:
     # What is due
 
     async def _dispatch(self, app: App) -> None:
+        """All that is due, twice a second; between that, what the store names."""
+        all_at = 0.0
         while True:
+            began = self._loop.time()
+            named = None if began >= all_at else sorted(self._named)
             self._woken.clear()
+            self._named.clear()
             async with asyncio.timeout(ANSWER_S):
-                await self._queue_what_is_due(app)
-                (row,) = await app.connector.execute_query_all_async(NEXT)
+                await self._queue_what_is_due(app, named)
+                next_s = await self._next_s(app)
             self._works()
-            next_s = LOOK_S if row["seconds"] is None else min(LOOK_S, max(row["seconds"], 0.0))
+            ended = self._loop.time()
+            if named is None:
+                all_at = ended + max(LOOK_S, SHARE * (ended - began))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), next_s)
-            await asyncio.sleep(GATHER_S)
+                await asyncio.wait_for(self._woken.wait(), max(0.0, min(all_at - ended, next_s)))
+            if next_s <= self._loop.time() - ended:
+                all_at = 0.0  # its time has come, and nobody says so
+            await asyncio.sleep(max(self._gather_s, SHARE * (ended - began)))
 
-    async def _queue_what_is_due(self, app: App) -> None:
+    async def _next_s(self, app: App) -> float:
+        (row,) = await app.connector.execute_query_all_async(NEXT)
+        return LOOK_S if row["seconds"] is None else max(float(row["seconds"]), 0.0)
+
+    async def _queue_what_is_due(self, app: App, named: list[str] | None) -> None:
         """Where another process queues the same at this moment, what is left is asked for anew."""
         found: list[WakeUp] = []
         for _ in range(ASKED):
-            found = wake_ups(await app.connector.execute_query_all_async(DUE))[:AT_ONCE]
+            found = wake_ups(await app.connector.execute_query_all_async(DUE, named=named))[:AT_ONCE]
             if not found or await _defer(app, found):
                 return
         for each in found:
@@ -195,6 +214,7 @@ class Queue:
 
     async def _listen(self, app: App) -> None:
         async def told(channel: str, payload: str) -> None:
+            self._named.add(payload)
             self._woken.set()
 
         await app.connector.listen_notify(told, [CHANNEL])

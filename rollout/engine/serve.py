@@ -7,8 +7,9 @@ A rollout that a living command drives is left to that command.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rollout.database import StoreReplaced
 from rollout.engine.local import Job
@@ -20,13 +21,20 @@ from rollout.presence import leave_server, note_server
 from rollout.rows import Row
 from rollout.store import LeaseHeld, Store, StoreError
 
-TICK_S = 0.2
+TICK_S, BUSY_S = 0.2, 0.05
+"""Between two ticks; and where more is due than may act at once."""
 AGAIN_S = 5.0
 MOST_S = 60.0
 """After a job that broke, which says nothing of when to try again: the first wait, doubled each time up to this."""
 BACK, WATCHED, LATER = range(3)
 """How urgent a job is. A job of the last kind may take long (an image is built), so that it gets no more than three
 quarters of the slots."""
+DUE = (
+    "SELECT CASE WHEN phase = 'rolling_back' THEN 0 WHEN phase IN ('shifting', 'baking') THEN 1 ELSE 2 END AS urgency,"
+    " id, head_seq, due_at FROM rollouts WHERE closed_at IS NULL AND due_at <= ? ORDER BY urgency, due_at, id"
+)
+DECIDED = "SELECT DISTINCT rollout FROM journal WHERE kind = 'roll_back_decided' AND rollout IN ({})"
+ASKED_AT_ONCE = 500
 JUMP_S = 5.0
 """A clock that differs by more than this from a steady one was set."""
 
@@ -45,6 +53,15 @@ class Chore:
     aside: bool = False
     needs_store: bool = True
     each: bool = False
+
+
+class Due(NamedTuple):
+    """What is due, without its plan: where thousands are, few of them begin at a tick."""
+
+    urgency: int
+    id: str
+    head_seq: int
+    due_at: float
 
 
 @dataclass
@@ -86,6 +103,7 @@ class Server:
         self._offset: float | None = None
         self._ran_over_jump: set[str] = set()
         self._store_failed = False
+        self._is_full = False
         self._decided: dict[str, tuple[int, bool]] = {}  # up to which entry it was looked for a decision
 
     @property
@@ -135,38 +153,41 @@ class Server:
     def _begin_what_is_due(self) -> None:
         now = self.now()
         most = max(self.jobs, 2) if self.jobs else 0
-        for urgency, row in self._by_urgency(self.store.due(now)):
+        self._is_full = False
+        for due in self._by_urgency(now):
             slow = sum(not urgent for urgent in self._urgent.values())
-            if len(self._running) >= most or (urgency == LATER and slow >= most - max(1, most // 4)):
+            if len(self._running) >= most or (due.urgency == LATER and slow >= most - max(1, most // 4)):
+                self._is_full = True
                 return
-            if row.id in self._running or self._not_before.get(row.id, 0.0) > self.steady():
+            if self._not_before.get(due.id, 0.0) > self.steady():
                 continue
-            if self.observer and self.observer.holds(row.id, row.due_at):
+            if self.observer and self.observer.holds(due.id, due.due_at):
                 continue
-            if self.store.driver(row.id, now) != self.holder:
-                self._put_off(row.id, 1.0)  # a command drives it, and goes on once it has gone
+            if self.store.driver(due.id, now) != self.holder:
+                self._put_off(due.id, 1.0)  # a command drives it, and goes on once it has gone
                 continue
-            self._begin(row, urgent=urgency != LATER)
+            self._begin(self.store.rollout(due.id), urgent=due.urgency != LATER)
 
-    def _by_urgency(self, due: Sequence[Row]) -> list[tuple[int, Row]]:
+    @property
+    def pause_s(self) -> float:
+        """How long there is nothing to do for this process until the next tick."""
+        return BUSY_S if self._is_full and self.jobs else TICK_S
+
+    def _by_urgency(self, now: float) -> Iterator[Due]:
         """What turns back comes first, then what has users on a side that is being proven, then the rest."""
-        return sorted(
-            ((self._urgency(row), row) for row in due if row.id not in self._running), key=lambda each: each[0]
-        )
+        found = [each for each in self.store.db.all(DUE, now) if each[1] not in self._running]
+        self._look_for_decisions([each for each in found if each[2] > self._decided.get(each[1], (0, False))[0]])
+        decided = {each[1] for each in found if self._decided[each[1]][1]}
+        yield from (Due(BACK, *each[1:]) for each in found if each[1] in decided)
+        yield from (Due(*each) for each in found if each[1] not in decided)
 
-    def _urgency(self, row: Row) -> int:
-        if row.phase == "rolling_back" or self._is_decided(row):
-            return BACK
-        return WATCHED if row.phase in ("shifting", "baking") else LATER
-
-    def _is_decided(self, row: Row) -> bool:
+    def _look_for_decisions(self, grown: Sequence[tuple[int, str, int, float]]) -> None:
         """The phase follows only once a job has begun to turn back."""
-        seen, decided = self._decided.get(row.id, (0, False))
-        if row.head_seq > seen:
-            query = "SELECT 1 FROM journal WHERE rollout = ? AND seq > ? AND kind = 'roll_back_decided' LIMIT 1"
-            decided = decided or bool(self.store.db.all(query, row.id, seen))
-            self._decided[row.id] = (row.head_seq, decided)
-        return decided
+        for at in range(0, len(grown), ASKED_AT_ONCE):
+            heads = {rollout: head for _, rollout, head, _ in grown[at : at + ASKED_AT_ONCE]}
+            found = self.store.db.all(DECIDED.format(", ".join("?" * len(heads))), *heads)
+            decided = {rollout for (rollout,) in found}
+            self._decided |= {rollout: (head, rollout in decided) for rollout, head in heads.items()}
 
     def _begin(self, row: Row, *, urgent: bool) -> None:
         try:
@@ -230,6 +251,8 @@ class Server:
             self._ran_over_jump = self._acting()
             self._noted_at = None  # by the new time, this server was last seen long ago
             self._observed = False  # and its observer looked last long ago
+            if self.observer:
+                self.observer.forget()
             self.watchers.trouble("clock", ClockJumped(jumped_s))
         self._offset = offset
         if ended := self._ran_over_jump - self._acting():  # when they are due was reckoned by the earlier time

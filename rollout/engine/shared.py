@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from providers.base import Reading
 from rollout.engine.queue_tables import prepare_queue
 from rollout.engine.serve import Chore, Server
 from rollout.engine.watch import Observer
@@ -51,10 +52,12 @@ class QueueEnded(Exception):
 class ObservedElsewhere:
     """Another process looks at what is awaited, for all: jobs here need not, and are woken."""
 
+    reads_here = False
+
     def answer(self, service: str, fact: Fact, after: float) -> Answer | None:
         return None
 
-    def reading(self, service: str, after: float) -> Any:
+    def reading(self, service: str, after: float) -> Reading | None:
         return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from providers.base import Provider, Reading, Service
-from rollout.observer import AHEAD_S, HELD_S, Answer, Fact, answers, next_look
+from rollout.observer import AHEAD_S, HELD_S, KINDS, LONGEST_S, Answer, Fact, answers, next_look, read_apart
 from rollout.rows import Wait
 from rollout.store import NEVER, Store
 
@@ -25,6 +25,8 @@ AWAKE_S = 60.0
 LONG_S = 5.0
 """After this a tick begins no further read: where calls are short, the rest comes first at the next one."""
 FACTS_A_READ, GATES_A_READ = 100, 250
+GATES_A_TICK = 1000
+"""More looks than jobs make in a few seconds: what is read for others is old before its turn comes."""
 TOLD_S = 30.0
 """What is seen of a fact that has not come is told again no sooner."""
 FACTS = (
@@ -33,7 +35,7 @@ FACTS = (
 )
 GATES = (
     "SELECT waits.rollout, rollouts.due_at FROM waits JOIN rollouts ON id = waits.rollout"
-    " WHERE closed_at IS NULL AND rollouts.due_at < ? AND state LIKE ?"
+    " WHERE closed_at IS NULL AND rollouts.due_at < ? AND state LIKE ? ORDER BY rollouts.due_at LIMIT ?"
 )
 WAKE = "UPDATE rollouts SET due_at = ? WHERE id = ? AND closed_at IS NULL AND due_at > ?"
 
@@ -42,21 +44,34 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom a rollout is about; it never changes."""
+    """Whom a rollout is about, and how often its gates are looked at; it never changes."""
 
     provider: str
     service: Service
+    interval_s: float = 2 * HELD_S
+
+    @classmethod
+    def of(cls, plan: Mapping[str, Any]) -> Subject:
+        """Raises KeyError, TypeError, ValueError for what no release of ours made."""
+        service = Service(plan["service"]["name"], dict(plan["service"]["options"]))
+        intervals = [float(gate["rule"]["interval_s"]) for gate in plan["gates"].values()]
+        return cls(plan["provider"], service, min(intervals, default=2 * HELD_S))
+
+    @property
+    def held_s(self) -> float:
+        """A gap above two intervals begins a soak anew: so long a look may wait, and no soak notices."""
+        return min(HELD_S, self.interval_s / 2)
 
 
 @dataclass(slots=True)
 class Awaited:
-    """A fact that a rollout waits for. `text` is the state as it is stored; `answered_at` orders who is next."""
+    """A fact that a rollout waits for. `text` is the state as it is stored; `turn_at` orders who is next."""
 
     text: str
     wait: Wait
     fact: Fact
     look_at: float = 0.0
-    answered_at: float = 0.0
+    turn_at: float = 0.0
     told_at: float = 0.0
 
 
@@ -66,6 +81,10 @@ class Board(Generic[V]):
 
     _kept: dict[Any, tuple[float, V]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept = {}
 
     def put(self, found: Mapping[Any, V], began: float) -> None:
         """What is no longer fresh goes."""
@@ -83,11 +102,14 @@ class Board(Generic[V]):
 class Observer:
     """`look` again and again, from one thread; all else from any. Jobs get it as their `Shared`."""
 
+    reads_here = True
+
     def __init__(self, store: Store, provider_of: Callable[[str], Provider], now: Callable[[], float]) -> None:
         self._store, self._provider_of, self._now = store, provider_of, now
-        self._subjects: dict[str, Subject] = {}
+        self._subjects: dict[str, Subject | None] = {}
         self._awaited: dict[str, Awaited] = {}
         self._gates: Mapping[str, float] = {}
+        self._in_vain: dict[str, float] = {}  # gates that were not in what was read, by when they were due
         self._answers, self._readings = Board[Answer](), Board[Reading]()
         self._looked_at: float | None = None
 
@@ -106,10 +128,15 @@ class Observer:
 
     def holds(self, rollout: str, due_at: float) -> bool:
         """Is its gate's look to wait for a reading that is about to be made for many?"""
-        known = self._gates.get(rollout)
-        if known != due_at or not self.is_awake or abs(self._now() - due_at) > HELD_S:
+        subject = self._subjects.get(rollout)
+        if subject is None or self._gates.get(rollout) != due_at or self._in_vain.get(rollout) == due_at:
             return False
-        return self._lacks(rollout, due_at)
+        return self.is_awake and abs(self._now() - due_at) <= subject.held_s and self._lacks(subject, due_at)
+
+    def forget(self) -> None:
+        """The clock was set: by it, what was read long ago may look new."""
+        self._answers.clear()
+        self._readings.clear()
 
     # Looking
 
@@ -119,56 +146,63 @@ class Observer:
         facts, gates = self._facts(), self._due_gates(now)
         self._know({*facts, *gates})
         self._gates = gates
-        self._read_gates([rollout for rollout, due_at in gates.items() if self._lacks(rollout, due_at)])
-        self._read_facts({rollout: each for rollout, each in facts.items() if each.look_at <= now})
+        self._in_vain = {rollout: due_at for rollout, due_at in self._in_vain.items() if gates.get(rollout) == due_at}
+        self._read_gates([rollout for rollout, due_at in gates.items() if self._is_to_be_read(rollout, due_at)])
+        # What is to be looked at in an hour was reckoned by a clock that was set back since.
+        self._read_facts({name: each for name, each in facts.items() if not now < each.look_at <= now + LONGEST_S})
         self._looked_at = self._now()
 
     def _facts(self) -> dict[str, Awaited]:
-        """All that wait for a fact; what is stored is parsed when it changes."""
+        """All that wait for a fact; what is stored is parsed when it changes, and left alone where it means nothing."""
         found = {}
         for rollout, step, started_at, deadline_at, due_at, text in self._store.db.all(FACTS, NEVER, '%"fact":{%'):
             known = self._awaited.get(rollout)
             if known is None or known.text != text or known.wait.started_at != started_at:
-                state = json.loads(text)
-                wait = Wait(step, started_at, deadline_at, due_at, state)
-                same = known is not None and known.wait.step == step and known.wait.started_at == started_at
-                before = known if known is not None and same else Awaited("", wait, Fact("gone"))
-                fact = Fact.from_json(state["fact"])
-                known = Awaited(text, wait, fact, before.look_at, before.answered_at, before.told_at)
+                try:
+                    known = _awaited(text, Wait(step, started_at, deadline_at, due_at, json.loads(text)), known)
+                except (KeyError, TypeError, ValueError):
+                    continue  # another release's
             found[rollout] = known
         self._awaited = found
         return found
 
     def _due_gates(self, now: float) -> dict[str, float]:
         """And those that are due before there is another look."""
-        return dict(self._store.db.all(GATES, now + AHEAD_S, '%"gate":"%'))
+        return dict(self._store.db.all(GATES, now + AHEAD_S, '%"gate":"%', GATES_A_TICK))
 
     def _know(self, rollouts: set[str]) -> None:
         for rollout in rollouts - set(self._subjects):
-            plan = self._store.rollout(rollout).plan
-            service = Service(plan["service"]["name"], dict(plan["service"]["options"]))
-            self._subjects[rollout] = Subject(plan["provider"], service)
+            try:
+                self._subjects[rollout] = Subject.of(self._store.rollout(rollout).plan)
+            except (KeyError, TypeError, ValueError):
+                self._subjects[rollout] = None  # its jobs tell what is wrong with it
         if len(self._subjects) > 2 * len(rollouts) + 1000:
             self._subjects = {rollout: self._subjects[rollout] for rollout in rollouts}
 
     def _read_gates(self, gates: Sequence[str]) -> None:
-        """A platform that cannot be read leaves each gate to look for itself."""
-        for name, rollouts in self._in_parts(gates, GATES_A_READ):
-            services = [self._subjects[rollout].service for rollout in rollouts]
+        """What cannot be read for a gate leaves it to look for itself."""
+        for name, known in self._in_parts(gates, GATES_A_READ):
             began = self._now()
             try:
-                found = self._provider_of(name).traffic.observe(services)
-            except Exception:  # noqa: S112 - whatever is wrong with it, a job meets it and journals it
-                continue
+                traffic = self._provider_of(name).traffic
+                found, _ = read_apart(traffic.observe, [subject.service for subject in known.values()])
+            except Exception:  # whatever is wrong with it, a job meets it and journals it
+                found = {}
             self._readings.put(found, began)
+            lacking = [rollout for rollout, subject in known.items() if subject.service.name not in found]
+            self._in_vain |= {rollout: self._gates[rollout] for rollout in lacking if rollout in self._gates}
 
-    def _lacks(self, rollout: str, due_at: float) -> bool:
-        return self.reading(self._subjects[rollout].service.name, due_at - AHEAD_S) is None
+    def _is_to_be_read(self, rollout: str, due_at: float) -> bool:
+        subject = self._subjects[rollout]
+        return subject is not None and self._in_vain.get(rollout) != due_at and self._lacks(subject, due_at)
+
+    def _lacks(self, subject: Subject, due_at: float) -> bool:
+        return self.reading(subject.service.name, due_at - AHEAD_S) is None
 
     def _read_facts(self, facts: Mapping[str, Awaited]) -> None:
-        """Who had no answer for longest comes first: where there are more questions than calls, all have their turn."""
-        for name, rollouts in self._in_parts(sorted(facts, key=lambda each: facts[each].answered_at), FACTS_A_READ):
-            asked = {rollout: (self._subjects[rollout].service, facts[rollout].fact) for rollout in rollouts}
+        """Who had no turn for longest comes first: where there are more questions than calls, all have theirs."""
+        for name, known in self._in_parts(sorted(facts, key=lambda each: facts[each].turn_at), FACTS_A_READ):
+            asked = {rollout: (subject.service, facts[rollout].fact) for rollout, subject in known.items()}
             began = self._now()
             try:
                 told = answers(self._provider_of(name), asked)
@@ -181,8 +215,8 @@ class Observer:
     def _is_news(self, awaited: Awaited, answer: Answer) -> bool:
         now = self._now()
         awaited.look_at = next_look(awaited.wait, now, observed=False)
-        if answer.state != "unknown":
-            awaited.answered_at = now
+        # Who was not answered comes before who was; but not for ever, where no answer of theirs ever comes.
+        awaited.turn_at = now if answer.state != "unknown" else max(awaited.turn_at, now - LONGEST_S)
         if answer.state in ("met", "failed"):
             return True
         state = awaited.wait.state
@@ -200,17 +234,18 @@ class Observer:
                 for rollout in rollouts:
                     db.execute(WAKE, (now, rollout, now))
 
-    def _in_parts(self, rollouts: Iterable[str], size: int) -> Iterator[tuple[str, list[str]]]:
+    def _in_parts(self, rollouts: Iterable[str], size: int) -> Iterator[tuple[str, dict[str, Subject]]]:
         """By provider, so many at a time, for as long as there is time in this tick."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[tuple[str, Subject]]] = {}
         for rollout in rollouts:
-            found.setdefault(self._subjects[rollout].provider, []).append(rollout)
+            if subject := self._subjects.get(rollout):
+                found.setdefault(subject.provider, []).append((rollout, subject))
         began = self._now()
         for name, each in found.items():
             for at in range(0, len(each), size):
                 if abs(self._now() - began) > LONG_S:
                     return
-                yield name, each[at : at + size]
+                yield name, dict(each[at : at + size])
                 self._looked_at = self._now()
 
     @property
@@ -221,3 +256,13 @@ class Observer:
 
 def _key(service: Service, fact: Fact) -> tuple[str, str]:
     return service.name, str(fact.to_json())
+
+
+def _awaited(text: str, wait: Wait, before: Awaited | None) -> Awaited:
+    """The same wait keeps its turn. Raises ValueError for a fact that nobody here can tell."""
+    fact = Fact.from_json(wait.state["fact"])
+    if fact.kind not in KINDS:
+        raise ValueError(fact.kind)
+    if before is None or (before.wait.step, before.wait.started_at) != (wait.step, wait.started_at):
+        return Awaited(text, wait, fact)
+    return Awaited(text, wait, fact, before.look_at, before.turn_at, before.told_at)

@@ -85,9 +85,12 @@ class Worker:
 
     def _drive(self, rollout: str) -> None:
         for _ in range(MOST_JOBS):
-            if self.stopping.is_set() or not self.store.knows(rollout):
+            if self.stopping.is_set():
                 return
-            row = self.store.rollout(rollout)
+            try:
+                row = self.store.rollout(rollout)
+            except KeyError:
+                return  # a wake-up from before the store was replaced
             if row.closed_at is not None or row.due_at > self.now() + EARLY_S or not self._job(row):
                 return
 

@@ -15,6 +15,9 @@ from rollout.fleetfile.timing import ScheduleSettings, Timing
 from rollout.fleetfile.values import Name, PositiveSpan, Settings, Span
 
 CONDITIONS = ("services", "tags", "provider", "account", "region", "zone")
+MOST_WAVES = 100
+MOST_PATTERNS = 30
+"""Of one wave: each is tried on each service."""
 _SOME: dict[str, Any] = {
     "anyOf": [
         *({"required": [key]} for key in CONDITIONS),
@@ -34,7 +37,18 @@ def _names(texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
     for at, text in enumerate(texts or ()):
         if not re.fullmatch("[a-z0-9*-]+", text):
             raise refused(allowed="a service's name, in which * may stand for any text", at=(at,))
+    if sum("*" in text for text in texts or ()) > MOST_PATTERNS:
+        raise refused("too many names with *", f"at most {MOST_PATTERNS} of them; names without * are not counted")
     return _some(texts)
+
+
+def _some_image(image: str | dict[str, str] | None) -> str | dict[str, str] | None:
+    for provider, reference in image.items() if isinstance(image, dict) else ():
+        if re.search(r"[\s=]", provider) or re.search(r"\s", reference):
+            raise refused(allowed="a provider's name, and a reference without spaces", at=(provider,))
+    if image == {}:
+        raise refused("nothing would be rolled out", "one reference for each provider")
+    return image
 
 
 _Any = Annotated[tuple[_Text, ...] | None, AfterValidator(_some)]
@@ -112,6 +126,8 @@ class WaveSettings(Settings):
 def _in_an_order(waves: tuple[WaveSettings, ...]) -> tuple[WaveSettings, ...]:
     if not waves:
         raise refused("nothing would be patched", "at least one wave")
+    if len(waves) > MOST_WAVES:
+        raise refused("too many waves", f"at most {MOST_WAVES}")
     names = [wave.name for wave in waves]
     for at, wave in enumerate(waves):
         if wave.name in names[:at]:
@@ -156,8 +172,10 @@ def _circle(name: str, after: dict[str, tuple[str, ...]]) -> list[str]:
 class CampaignSettings(Timing):
     """A patch campaign: carried out by `rollout serve` wave by wave, in its windows."""
 
-    image: _Text | None = Field(
-        default=None, description="What is rolled out (else --image): resolved once for each place, and pinned."
+    image: Annotated[_Text | dict[_Text, _Text] | None, AfterValidator(_some_image)] = Field(
+        default=None,
+        description="What is rolled out (else --image), resolved once for each place and pinned: a reference, or one "
+        "for each provider: {local: base-2, aws: ssm:/golden}.",
     )
     schedule: ScheduleSettings | None = Field(
         default=None, description="When it starts by itself (default: when somebody starts it)."
@@ -175,6 +193,7 @@ class CampaignSettings(Timing):
         description="a list of waves, each with name and select",
         json_schema_extra={
             "minItems": 1,
+            "maxItems": MOST_WAVES,
             "description": "In order; each waits for the one above unless after says so.",
         },
     )

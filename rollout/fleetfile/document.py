@@ -5,8 +5,8 @@ A small, safe part of YAML, so that a file means what it seems to mean:
   dates stay text. Quoted scalars are text.
 - Refused: anchors and aliases altogether (nothing can be multiplied), merge keys, tags, directives, duplicate
   keys, tabs in indentation, control characters, more than one document, and whatever is not UTF-8.
-- Bounded: 8 MiB, 32 levels, 400,000 nodes (ten thousand services of forty). libyaml parses where PyYAML has it, else PyYAML itself; both only
-  deliver events here, so nothing recurses and no object is ever constructed.
+- Bounded: 8 MiB, 32 levels, 400,000 nodes: ten thousand services of forty values. libyaml parses where PyYAML has
+  it, else PyYAML itself; both only deliver events here, so nothing recurses and no object is ever constructed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from rollout.fleetfile.problems import KeyPath, Position, SettingsError, Setting
 MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 400_000
+MAX_ERRORS = 1000
+"""After so many a file is not read on: nobody corrects them by hand."""
 _LARGEST = 2**63 - 1
 _INT = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -218,6 +220,8 @@ class _Builder:
             path = (*within.path, *(inside or (() if within.key is None else (within.key,))))
         line, column = self.at
         self.errors.append(SettingsError(self.path, line, column, key_text(path), found, allowed, problem))
+        if len(self.errors) >= MAX_ERRORS:
+            raise SettingsErrors(self.errors)
 
     def fail(self, problem: str, allowed: str = "") -> NoReturn:
         self.note(problem, allowed)

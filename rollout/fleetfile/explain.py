@@ -65,7 +65,9 @@ def findings(error: ValidationError, kind: Any, data: Any) -> list[Finding]:
         if same and found.allowed not in same.allowed:
             found = replace(found, allowed=f"{same.allowed} or {found.allowed}")
         merged[key] = found
-    return list(merged.values())
+    deeper = {each.path[:depth] for each in merged.values() for depth in range(len(each.path))}
+    # A mapping would do, and what is wrong is inside of it: that something else would do, too, is no help.
+    return [each for each in merged.values() if not (each.found in ("a mapping", "a list") and each.path in deeper)]
 
 
 def _finding(error: Mapping[str, Any], kind: Any, data: Any) -> Finding:
@@ -83,10 +85,18 @@ def _finding(error: Mapping[str, Any], kind: Any, data: Any) -> Finding:
         return Finding(path, allowed=listed(known), problem=unknown_name("key", str(path[-1]), known))
     if error["type"].startswith("missing"):
         return Finding(path, problem="missing", allowed=_allowed_if_missing(_kind_at(kind, path[:-1]), path[-1]))
-    while path and _at(data, path) is _NOTHING:
-        path = path[:-1]  # pydantic adds which kind of a union it tried
+    path = _written(data, path)
     hint = _did_you_mean(_at(data, path), context) if error["type"] == "literal_error" else ""
     return Finding(path, _shown(data, path) + hint, _allowed(error, context))
+
+
+def _written(data: Any, path: KeyPath) -> KeyPath:
+    """A path without what pydantic adds: which kind of a union it tried."""
+    kept: KeyPath = ()
+    for part in path:
+        if _at(data, (*kept, part)) is not _NOTHING:
+            kept = (*kept, part)
+    return kept
 
 
 def _did_you_mean(value: Any, context: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from rollout.calendar.hours import Hours
 from rollout.fleetfile.explain import refused
-from rollout.fleetfile.timing import BlackoutSettings, Zone, hours_of
+from rollout.fleetfile.timing import MANY, Blackouts, Zone, hours_of
 from rollout.fleetfile.values import Folder, HostPort, LongSpan, Name, PositiveSpan, Reference, Settings, WebAddress
 from rollout.news import NEWS_KINDS, NewsKind
 
@@ -142,8 +142,10 @@ class Policy(Settings):
         default=(), description="Commands that need --ref TICKET; a rollback never does."
     )
     time_zone: Zone = Field(default="UTC", description="Of all windows, blackouts and schedules without their own.")
-    blackouts: tuple[BlackoutSettings, ...] = Field(
-        default=(), description="Days on which nothing is begun anywhere; ways back always are."
+    blackouts: Blackouts = Field(
+        default=(),
+        description="Days on which nothing is begun anywhere; ways back always are.",
+        json_schema_extra=MANY,
     )
 
     def hours(self) -> Hours:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -49,13 +49,13 @@ def accepted(options: Mapping[str, Any], kind: type[Any] | None, folder: Path) -
 
 
 @lru_cache(maxsize=64)
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     """Made once for each kind: that takes longer than to read all that there is of it in most fleets."""
-    return TypeAdapter(kind)
+    return TypeAdapter(cast(type[Any], kind))
 
 
 def _completed(options: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
-    adapter = _adapter(kind)
+    adapter = _adapter(cast(Hashable, kind))
     try:
         made = adapter.validate_json(json.dumps(options), strict=True)
     except ValidationError as error:

@@ -25,6 +25,8 @@ DATES_PATTERN = r"^([0-9]{4}-)?[0-9]{2}-[0-9]{2}(\.\.([0-9]{4}-)?[0-9]{2}-[0-9]{
 DATES = "2026-11-27, 2026-11-26..2026-12-02, or 12-20..01-06 of every year"
 CLOCK = "a time of the day from 00:00 to 23:59, or 24:00"
 _CRON = "five fields of cron, such as '0 22 * * tue' (minute, hour, day, month, weekday), that come some day"
+MOST = 200
+"""Windows or blackouts of one thing: years of each are looked at together."""
 _REFERENCE_AT = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
 """From here it is judged whether something ever comes: what a file says does not hang on the day it is read."""
 
@@ -258,14 +260,29 @@ def hours_of(
     return Hours((demanded,) if demanded else (), tuple(each.blackout(time_zone) for each in blackouts))
 
 
+def _not_too_many(texts: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(texts) > MOST:
+        raise refused("too many of them", f"at most {MOST}; one may be a schedule, or a range of days")
+    return texts
+
+
+Windows = Annotated[tuple[WindowSettings, ...], AfterValidator(_not_too_many)]
+Blackouts = Annotated[tuple[BlackoutSettings, ...], AfterValidator(_not_too_many)]
+MANY: Any = {"maxItems": MOST}
+
+
 class Timing(Settings):
     """When work may be done on something."""
 
-    windows: tuple[WindowSettings, ...] = Field(
-        default=(), description="Work begins only in one of these, and only if it can be undone before its end."
+    windows: Windows = Field(
+        default=(),
+        description="Work begins only in one of these, and only if it can be undone before its end.",
+        json_schema_extra=MANY,
     )
-    blackouts: tuple[BlackoutSettings, ...] = Field(
-        default=(), description="Days on which nothing is begun, besides those of the policy."
+    blackouts: Blackouts = Field(
+        default=(),
+        description="Days on which nothing is begun, besides those of the policy.",
+        json_schema_extra=MANY,
     )
     time_zone: Zone | None = Field(default=None, description="Of windows and blackouts (default: the policy's).")
     at_end: Literal["turn_back", "finish"] = Field(

@@ -13,7 +13,7 @@ from rollout.durations import format_duration
 from rollout.fleetfile.campaigns import CampaignSettings, after_of, place_with_tags
 from rollout.fleetfile.catalogue import Catalogue
 from rollout.fleetfile.explain import Finding
-from rollout.fleetfile.problems import KeyPath, nearest
+from rollout.fleetfile.problems import KeyPath, listed, nearest
 
 if TYPE_CHECKING:
     from rollout.calendar.hours import Hours
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _REFERENCE_AT = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
 """From here it is judged whether hours ever come: what a file says does not hang on the day it is read."""
 SHOWN = 5
+MOST_UNKNOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,14 @@ def problems(fleet: Fleet, catalogue: Catalogue) -> Iterator[Finding]:
 def _of_waves(at: KeyPath, campaign: CampaignSettings, chosen: Chosen, fleet: Fleet) -> Iterator[Finding]:
     for index, wave in enumerate(campaign.waves):
         here: KeyPath = (*at, "waves", index)
-        for number, named in enumerate(wave.select.services or ()):
-            if "*" not in named and named not in fleet.services:
-                near = nearest(named, fleet.services)
+        unknown = [
+            (number, named)
+            for number, named in enumerate(wave.select.services or ())
+            if "*" not in named and named not in fleet.services
+        ]
+        for count, (number, named) in enumerate(unknown):
+            if count < MOST_UNKNOWN:
+                near = nearest(named, fleet.services) if count < SHOWN else None  # each is compared with all
                 problem = f"no service is called {named!r}" + (f" (did you mean {near}?)" if near else "")
                 yield Finding((*here, "select", "services", number), problem=problem, allowed="a service of this file")
         if not chosen.services[wave.name]:
@@ -93,10 +99,28 @@ def _of_waves(at: KeyPath, campaign: CampaignSettings, chosen: Chosen, fleet: Fl
         if nowhere := unplaced(wave.limits(), chosen.services[wave.name], chosen.places):
             allowed = f"a provider that says so, or tags: {{{spread}: …}} at services.{nowhere}"
             yield Finding((*here, "one_at_a_time"), problem=f"nobody knows the {spread} of {nowhere}", allowed=allowed)
+    yield from _of_image(at, campaign, chosen)
     waves = [wave.name for wave in campaign.waves]
     for service, one, other in overlaps(chosen.services)[:SHOWN]:
         problem = f"{service} is in wave {one} and in wave {other}"
         yield Finding((*at, "waves", waves.index(other), "select"), problem=problem, allowed="each service once")
+
+
+def _of_image(at: KeyPath, campaign: CampaignSettings, chosen: Chosen) -> Iterator[Finding]:
+    """Where each provider has a name of its own for the patch: those of the campaign's services, and no others."""
+    if not isinstance(campaign.image, dict):
+        return
+    first = dict[str, str]()
+    for service in (service for services in chosen.services.values() for service in services):
+        first.setdefault(chosen.places[service].provider, service)
+    for provider in campaign.image:
+        if provider not in first:
+            problem = f"no service of the campaign has provider {provider!r}"
+            yield Finding((*at, "image", provider), problem=problem, allowed=listed(list(first)))
+    for provider, service in first.items():
+        if provider not in campaign.image:
+            allowed = f"an image for {provider}, too"
+            yield Finding((*at, "image"), problem=f"nothing is rolled out to {service} ({provider})", allowed=allowed)
 
 
 def _of_time(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from rollout.hotline.place import SOCKET, connected
@@ -16,6 +17,10 @@ CONNECT_S = 0.3
 FIRST_LINE_S = 1.0
 SILENCE_S = 5.0
 """A server that lives says so every second, whatever its platform does."""
+NEWS_S = 20.0
+"""So long it may live and have nothing to tell, until it has put traffic back: then its platform hangs, or it does."""
+WATCH_S = 180.0
+"""The same once it has: it only watches."""
 MOST_LINE = 1024 * 1024
 VERSION = 1
 SERVER = "ROLLOUT_SERVER"
@@ -56,18 +61,30 @@ def ask(
         return None
 
 
-def heard(next_line: Callable[[], bytes], say: Say, answered: Callable[[], None] = lambda: None) -> int | None:
-    """Tell what comes, up to the exit code; None where it ends before. `answered` is called at the first line."""
-    said = False
+def heard(
+    next_line: Callable[[], bytes],
+    say: Say,
+    answered: Callable[[], None] = lambda: None,
+    now: Callable[[], float] = time.monotonic,
+) -> int | None:
+    """Tell what comes, up to the exit code; None where it ends before, or tells nothing for long though it lives.
+
+    `answered` is called at the first line; `now` is in seconds.
+    """
+    said, until = False, now() + NEWS_S
     try:
         while raw := next_line():
             answered()
+            if now() >= until:
+                say("  the server lives, but gets nowhere; going on directly, which is harmless")
+                return None
             told: dict[str, object] = json.loads(raw)
             if "exit" in told:
                 return told["exit"] if isinstance(told["exit"], int) else None
             if "say" in told:
                 facts, said = told.get("facts"), True
                 known = facts if isinstance(facts, dict) else {}
+                until = now() + (WATCH_S if known.get("accepted") else NEWS_S)
                 say(str(told["say"]), **{name: known[name] for name in known if name != "line"})
     except (OSError, ValueError, TypeError, KeyError):
         pass

@@ -14,6 +14,8 @@ MOST_WORDS = 64
 LONGEST_WORD = 4000
 NOT_THEIRS = ("--config", "--server", "--token-file")
 """The server has a fleet file of its own, and is asked for nothing else than that fleet."""
+NOBODYS = ("--provider", "--region", "--profile", "--role", "--external-id", "--endpoint-url")
+"""They would have the server's credentials move any traffic that they can, or shown to an endpoint of the asker's."""
 
 
 class BadRequest(ValueError):
@@ -49,6 +51,8 @@ def parse_request(raw: bytes) -> Request:
         raise BadRequest(f"an argument is a text of at most {LONGEST_WORD} characters")
     if not isinstance(claim, str):
         raise BadRequest('"claim" is a text')
+    if found := next((name for name in NOBODYS for word in arguments if word.partition("=")[0] == name), ""):
+        raise BadRequest(f"{found} is not answered here: without a fleet file, ask the platform from where you are")
     wanted = _without(arguments)
     if not wanted or wanted[0] != "rollback":
         raise BadRequest("only `rollback` is answered here, as the first word")

@@ -9,9 +9,12 @@ from typing import Any
 
 from rollout.card import Card, CardFolder
 from rollout.rescue import thin
+from rollout.rescue.choosing import is_open
 
 EVERY_S = 300.0
-"""One read of each open way back: what a platform allows in so long is a thousand times as much."""
+MOST = 50
+"""Open ways back that are read each time, the others in turn: five hundred would take all that a platform such as AWS
+allows in so long, and whoever has to roll back would wait for it."""
 
 
 @dataclass
@@ -22,13 +25,18 @@ class Warmth:
     said: Callable[[str, str], None]
     load: Callable[[str], Any] = thin.load
     _cold: dict[str, str] = field(default_factory=dict)
+    _turns: dict[str, int] = field(default_factory=dict)
+    _turn: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, now: float) -> None:
-        """Read the traffic of every open card, one after the other; what fails is told, and stops no other."""
-        for card in self.cards.all()[0]:
-            if not card.closed and (card.valid_until is None or now < card.valid_until):
-                self._tell(card.service, self._read(card))
+        """Read the traffic of open cards, one after the other, those first that were longest not read; what fails is
+        told, and stops no other."""
+        found = [card for card in self.cards.all()[0] if is_open(card, now)]
+        for card in sorted(found, key=lambda card: self._turns.get(card.service, 0))[:MOST]:
+            self._turn += 1
+            self._turns[card.service] = self._turn
+            self._tell(card.service, self._read(card))
 
     def _read(self, card: Card) -> str:
         try:

@@ -262,7 +262,8 @@ def _handler(pages: Mapping[str, Page], tokens: Tokens, trouble: Trouble) -> typ
 
         def _body(self) -> bytes | None:
             length = self.headers.get("Content-Length", "0")
-            if not length.isdigit() or self.headers.get("Transfer-Encoding"):
+            is_number = length.isascii() and length.isdigit() and len(length) < 12
+            if not is_number or self.headers.get("Transfer-Encoding"):
                 refuse(self, HTTPStatus.LENGTH_REQUIRED, "a Content-Length is wanted")
                 return None
             if int(length) > MOST_BYTES:

@@ -148,6 +148,12 @@ def _campaign(news: News) -> _Told:
     return "the campaign is stopped", story, following
 
 
+def _go_on(news: News) -> _Told:
+    story = f"Wave {news.data.get('wave', '')} is through; the next one begins when a person lets it"
+    following = f"rollout wave status {news.service}, then rollout wave go-on {news.service}"
+    return "a word to go on is wanted", story, following
+
+
 def _other(news: News) -> _Told:
     return (
         news.kind.replace("_", " "),
@@ -165,4 +171,5 @@ _TOLD: Mapping[str, Callable[[News], _Told]] = {
     "way_back_weak": _weak,
     "drill_failed": _drill,
     "campaign_stopped": _campaign,
+    "go_on_wanted": _go_on,
 }

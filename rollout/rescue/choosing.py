@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rollout import exits
-from rollout.card import Card, CardFolder
+from rollout.card import Card, CardFolder, CardUnreadable
 from rollout.rescue import thin
 from rollout.rescue.deciding import within
+from rollout.rescue.journalled import cards_of_store
 from rollout.rescue.told import Refusal, Told
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # never a path
+LISTED = 5
 MATCH_S = 5.0
 """So long a platform may take to say whether an address is of a service."""
 
 
-def choose(cards: CardFolder, named: str | None, told: Told, now: float) -> Card:
-    """The card that is meant, or the only one whose way back is open. Raises Refusal, CardUnreadable."""
+def choose(cards: CardFolder, named: str | None, told: Told, now: float, fleet_file: Path | None = None) -> Card:
+    """The card that is meant, or the only one whose way back is open; by the store, where a file of it cannot be read.
+
+    Raises Refusal, CardUnreadable.
+    """
     if named is None:
-        return _only_one(cards, told, now)
-    card = cards.read(named) if _may_be_a_name(named) else None
+        return _only_one(cards, told, now, fleet_file)
+    damaged: CardUnreadable | None = None
+    try:
+        card = cards.read(named) if _may_be_a_name(named) else None
+    except CardUnreadable as error:
+        card, damaged = None, error
     if card is not None:
         return card
-    readable, problems = cards.all()
+    readable, problems = ([], []) if damaged else cards.all()
     found = [card for card in readable if card.rollout == named] or _matching(readable, named, told, now)
+    if not found:
+        stored = [card for card in cards_of_store(fleet_file) if named in (card.service, card.rollout)]
+        for card in stored:
+            told.say(f"  {damaged or f'the card of {card.service} is gone'}; the journal's is used")
+            return card
+    if damaged:
+        raise damaged
     if len(found) == 1:
         told.say(f"  {named} is of {found[0].service}", named=named)
         return found[0]
@@ -36,11 +53,23 @@ def choose(cards: CardFolder, named: str | None, told: Told, now: float) -> Card
     raise _unknown(cards, named, readable)
 
 
-def open_cards(cards: CardFolder, told: Told, now: float) -> tuple[list[Card], list[str]]:
-    """Those whose way back is open, the newest change first; and what cannot be read, which is told."""
+def open_cards(
+    cards: CardFolder, told: Told, now: float, fleet_file: Path | None = None
+) -> tuple[list[Card], list[str]]:
+    """Those whose way back is open, the newest change first; and what cannot be read, nor is in the store, in words.
+
+    What the files lack is told.
+    """
     readable, problems = cards.all()
     for problem in problems:
         told.say(f"  {problem}")
+    if problems or not readable:
+        known = {card.service for card in readable}
+        stored = [card for card in cards_of_store(fleet_file) if card.service not in known]
+        for card in stored:
+            told.say(f"  the journal's card of {card.service} is used")
+        problems = [each for each in problems if not any(str(cards.path(card.service)) in each for card in stored)]
+        readable = [*readable, *stored]
     return _newest_first(card for card in readable if is_open(card, now)), problems
 
 
@@ -78,13 +107,23 @@ def _may_be_a_name(named: str) -> bool:
     return _NAME.fullmatch(named) is not None
 
 
-def _only_one(cards: CardFolder, told: Told, now: float) -> Card:
-    found, _ = open_cards(cards, told, now)
-    if len(found) == 1:
+def _only_one(cards: CardFolder, told: Told, now: float, fleet_file: Path | None) -> Card:
+    found, unreadable = open_cards(cards, told, now, fleet_file)
+    if len(found) == 1 and not unreadable:
         return found[0]
     if not found:
-        raise Refusal(f"no service has a way back open now (no open card in {cards.folder})", exits.USAGE)
-    raise _which("which one? these have a way back, the newest change first", found, now)
+        closed = _newest_first(cards.all()[0])[:LISTED]
+        lines = "".join(f"\n  rollout rollback {card.service}   # {_what_became_of(card)}" for card in closed)
+        said = f"no service has a way back open now (no open card in {cards.folder})"
+        raise Refusal(f"{said}{'; the last were:' if lines else ''}{lines}", exits.USAGE)
+    why = "which one? these have a way back, the newest change first"
+    if unreadable:
+        why = "which one? a card cannot be read (above), so more may be meant than these, the newest change first"
+    raise _which(why, found, now)
+
+
+def _what_became_of(card: Card) -> str:
+    return f"rolled back: traffic is on {card.original}" if card.closed == "rolled_back" else "goes cold"
 
 
 def _which(why: str, found: Sequence[Card], now: float) -> Refusal:

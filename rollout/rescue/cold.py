@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rollout.card import Card
 from rollout.rescue.deciding import STORE_S, open_store, within
@@ -58,6 +58,15 @@ def last_stand_up_s(store: Store, service: str) -> float | None:
 def command(card: Card, earlier: Earlier) -> list[str]:
     """The ordinary command that goes there."""
     return ["start", card.service, "--image", earlier.image, "--cold"]
+
+
+def checked(said: Any) -> list[str]:
+    """The command as it was told, by whomever; empty where that is none of this kind."""
+    words = said if isinstance(said, list) and all(isinstance(word, str) for word in said) else []
+    match words:
+        case ["start", service, "--image", image, "--cold"] if not (service + image).startswith("-"):
+            return words
+    return []
 
 
 def told_of(card: Card, earlier: Earlier) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from rollout import exits
 from rollout.rescue.told import Told
 from rollout.state_dir import state_dir_of
 
@@ -34,6 +35,10 @@ def ask(where: str, arguments: list[str], told: Told) -> int | None:
     except Exception as error:  # a server is a short cut, never an obstacle
         told.say(f"  {where} cannot be asked: {error}")
         return None
+    if code == exits.USAGE and told.facts.get("error") == "usage":  # of another release; this one could read it
+        told.say(f"  {where} does not understand this command line")
+        told.facts.pop("error")
+        code = None
     if code is None:
         told.say(f"  no answer from {where}: going on directly")
     return code

@@ -31,6 +31,8 @@ STORE_BUSY_S = 1.0
 STORE_S = 2.5
 """So long in all, whatever the store's disk or network does; what is late may still be journalled."""
 
+CLOCKS_APART_S = 60.0
+"""Whoever drove wrote down his own machine's time."""
 TRIES = 20
 ROUTE_STEPS = ("attach", "detach", "cut")
 """Some platforms write the route for these, too: their intents name a slot, not weights."""
@@ -70,7 +72,7 @@ def decide(
     _tell_strangers_weights(card, journal, seen, told)
     if entry.epoch <= card.epoch:
         return Decided(entry.epoch, f"the store is older than the card (epoch {entry.epoch}, card {card.epoch})")
-    meant = unanswered(journal.entries, clock.time() - card.write_timeout_s)
+    meant = unanswered(journal.entries, clock.time() - card.write_timeout_s - CLOCKS_APART_S)
     return Decided(entry.epoch, f"{meant} was begun and has no result" if meant else "")
 
 
@@ -99,14 +101,13 @@ def _journal(card: Card, fleet_file: Path, data: Mapping[str, Any], now: float) 
         for _ in range(TRIES):
             journal = Journal(store.entries(card.rollout))
             _raise_if_over(card, journal)
-            if journal.decision:
+            if journal.decision and not journal.halt and not data["forced"]:
                 return journal, journal.entries[-1]
             if not journal.entries:
                 raise StoreError(f"it does not know {card.rollout}")
+            kind = "resumed" if journal.decision else "roll_back_decided"  # a way back that stood still goes on
             try:
-                return journal, store.decide(
-                    card.rollout, journal.head, "roll_back_decided", data, now, outcome="running"
-                )
+                return journal, store.decide(card.rollout, journal.head, kind, data, now, outcome="running")
             except HeadMoved:
                 continue
     finally:
@@ -173,18 +174,20 @@ def within(limit_s: float, act: Callable[[], R]) -> R:
 def unanswered(entries: Sequence[Entry], since: float) -> str:
     """The last write to the route that may still land: meant, and its result is not written down. Empty for none.
 
-    One that was tried again with success is lost only for so long as it may take: if it was meant after `since`.
+    What was tried several times has one answer at most; the tries without one may land for so long as a write may
+    take: if they were meant after `since`. So may one that was given up, or was found to be done already.
     """
-    without: dict[str, Entry] = {}
+    open_now: dict[str, list[Entry]] = {}
     lost = ""
     for entry in entries:
         if entry.kind == "intended" and _is_of_the_route(entry):
-            before = without.get(entry.step)
-            lost = entry.step if before and before.at > since else lost
-            without[entry.step] = entry
+            open_now[entry.step] = [*open_now.pop(entry.step, ()), entry]
         elif entry.kind in ("done", "failed"):
-            without.pop(entry.step, None)
-    return next(reversed(without), lost)
+            tries = open_now.pop(entry.step, [])
+            value = entry.data.get("value")
+            answered = entry.kind == "done" and not (isinstance(value, Mapping) and value.get("already"))
+            lost = entry.step if any(each.at > since for each in tries[: len(tries) - answered]) else lost
+    return next(reversed(open_now), lost)
 
 
 def _is_of_the_route(entry: Entry) -> bool:

@@ -71,9 +71,9 @@ def the_choice(thin: Any, card: Card, seen: Mapping[str, Any], why: str) -> Refu
     needed = max(card.capacity, _side(seen, card.replacement).healthy if is_far_too_small(card, seen) else 0)
     lines = [f"rollout rollback {card.service} --force"]
     resize = commands_to_resize(thin, card, needed)
-    first = f" To have {needed} of {card.original} first: {'; '.join(resize)}." if resize else ""
+    first = f"\n  To have {needed} of {card.original} first: {'; '.join(resize)}" if resize else ""
     return Refusal(
-        f"{why}. Traffic stays as it is: {shares(seen['weights'])}.{first} To put it back nevertheless: {lines[0]}",
+        f"{why}. Traffic stays as it is: {shares(seen['weights'])}.{first}\n  To put it back nevertheless: {lines[0]}",
         choices={"force": lines[0], "resize": resize},
     )
 

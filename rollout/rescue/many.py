@@ -117,7 +117,7 @@ def put_all_back(
         threading.Thread(target=one, args=(card,), daemon=True).start()
     for _ in found:
         ended.acquire()
-    return _sum_up(found, results, told)
+    return _sum_up(found, results, told, asked)
 
 
 def _at_once(provider: str) -> int:
@@ -138,7 +138,7 @@ def _one(
 ) -> tuple[int, dict[str, Any]]:
     try:
         with turn:
-            move = begin(card, cards, fleet_file, told, asked, clock)
+            move = begin(card, cards, fleet_file, told, asked, clock, thin.one_of_many(card))
         if move is not None:
             finish(move, cards)
         code, line = exits.DONE, told.last
@@ -152,19 +152,23 @@ def _one(
     return code, {**told.facts, "exit_code": code}
 
 
-def _sum_up(found: Sequence[Card], results: dict[str, tuple[int, dict[str, Any]]], told: Told) -> int:
+def _sum_up(found: Sequence[Card], results: dict[str, tuple[int, dict[str, Any]]], told: Told, asked: Asked) -> int:
     failed = [card for card in found if results[card.service][0] != exits.DONE]
-    commands = {card.service: _again(card, results[card.service][1]) for card in failed}
+    commands = {card.service: _again(card, results[card.service][1], asked) for card in failed}
     facts = {"services": {card.service: results[card.service][1] for card in found}, "failed": commands}
     back = len(found) - len(failed)
+    are = "could be put back; nothing was changed" if asked.drill else "are back"
     if not failed:
-        told.say(f"all {back} services are back; the rest of each is done by rollout serve, or rollout resume", **facts)
+        rest = "" if asked.drill else "; the rest of each is done by rollout serve, or rollout resume"
+        told.say(f"all {back} services {are}{rest}", **facts)
         return exits.DONE
     lines = "".join(f"\n  {command}   # {service}" for service, command in commands.items())
-    told.say(f"{back} of {len(found)} services are back; not:{lines}", **facts)
+    told.say(f"{back} of {len(found)} services {are}; not:{lines}", **facts)
     return exits.PERSON_NEEDED
 
 
-def _again(card: Card, facts: dict[str, Any]) -> str:
+def _again(card: Card, facts: dict[str, Any], asked: Asked) -> str:
+    if asked.drill:
+        return f"rollout rollback {card.service} --drill"
     forced = facts.get("choices", {}).get("force")
     return str(forced or f"rollout rollback {card.service}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rollout.actor import this_actor
@@ -52,8 +52,10 @@ class Move:
 
     def _put_back(self) -> None:
         try:
-            self.thin.put_back(self.card.target, self.card.way_back, _token())
+            done = self.thin.put_back(self.card.target, self.card.way_back, _token())
             self.failed = {}
+            for note in (done or {}).get("notes", ()):
+                self.told.say(f"  {note}")
         except Exception as error:
             failed = getattr(
                 error, "failed", None
@@ -135,6 +137,8 @@ class Move:
             seen: Mapping[str, Any] = self.thin.read(self.card.target)
             if not self._is_right(seen):
                 self._put_back()
+                if not is_back(self.card, seen):
+                    self.mark()  # whoever drives sees by its time how long clients may still follow what slipped
             return seen
         except Exception as error:
             raise Unfinished(
@@ -190,13 +194,21 @@ def partly_back(card: Card, failed: Mapping[str, str], now: str) -> Unfinished:
     )
 
 
-def is_over(card: Card, cards: CardFolder | None) -> bool:
-    """Is the rollout of this card over by now, as far as a file tells?"""
+def now_of(card: Card, cards: CardFolder | None) -> Card:
+    """The card as its file has it by now; a later rollout's means that this one's is closed. As it was, where nobody
+    can say."""
     try:
         now = cards.read(card.service) if cards else None
     except (OSError, ValueError):
-        return False
-    return now is not None and (bool(now.closed) or now.rollout != card.rollout)
+        now = None
+    if now is None:
+        return card
+    return now if now.rollout == card.rollout else replace(card, closed="retired")
+
+
+def is_over(card: Card, cards: CardFolder | None) -> bool:
+    """Is the rollout of this card over by now, as far as a file tells?"""
+    return bool(now_of(card, cards).closed)
 
 
 def _token() -> str:

@@ -12,7 +12,7 @@ from rollout.rescue.clock import REAL, NightClock
 from rollout.rescue.deciding import decide, look_at_store, raise_if_closed
 from rollout.rescue.judging import judged, look_judged, readiness, shares, the_choice
 from rollout.rescue.kept import heed_what_is_kept
-from rollout.rescue.moving import Move
+from rollout.rescue.moving import Move, now_of
 from rollout.rescue.thin import thin_of
 from rollout.rescue.told import Told, Unfinished
 
@@ -37,18 +37,25 @@ def put_back(
 
 
 def begin(
-    card: Card, cards: CardFolder | None, fleet_file: Path | None, told: Told, asked: Asked, clock: NightClock
+    card: Card,
+    cards: CardFolder | None,
+    fleet_file: Path | None,
+    told: Told,
+    asked: Asked,
+    clock: NightClock,
+    thin: Any = None,
 ) -> Move | None:
-    """Look, decide, move and mark; None after a drill, which goes on record. Raises as `put_back`."""
+    """Look, decide, move and mark; None after a drill, which goes on record. Raises as `put_back`. `thin`: the
+    provider's module, where it is not to be the one that the card names."""
     began = clock.monotonic()
     doing = "trying, without a change, to put" if asked.drill else "putting"
     told.say(f"{card.service}: {doing} traffic back on {card.original} ({card.rollout})", **_names(card))
     if not asked.drill:
-        return _begin(card, cards, fleet_file, told, asked, clock, began)
+        return _begin(card, cards, fleet_file, told, asked, clock, began, thin)
     from rollout.rescue.drilling import on_record  # a rollback in earnest does not wait for it
 
     with on_record(card, fleet_file, told, asked, clock):
-        return _begin(card, cards, fleet_file, told, asked, clock, began)
+        return _begin(card, cards, fleet_file, told, asked, clock, began, thin)
 
 
 def _begin(
@@ -59,9 +66,10 @@ def _begin(
     asked: Asked,
     clock: NightClock,
     began: float,
+    thin: Any,
 ) -> Move | None:
     raise_if_closed(card, clock.time())
-    thin = thin_of(card)
+    thin = thin or thin_of(card)
     before = look_judged(thin, card, clock)
     go, ready = readiness(card, before)
     told.say(f"  now {shares(before['weights'])}; {ready}", before=dict(before["weights"]), readiness=ready)
@@ -76,8 +84,15 @@ def _begin(
         )
         return None
     decided = decide(card, fleet_file, told, before, asked, ready, clock)
+    if not decided.epoch:
+        raise_if_closed(now_of(card, cards), clock.time())  # nothing fences whoever gives the other side up
     move = Move(thin, card, decided, asked, told, clock, began)
-    move.put_back()
+    told.facts["moving"] = True
+    try:
+        move.put_back()
+    except KeyboardInterrupt:
+        move.mark()  # traffic may have moved, and whoever drives must hear of it
+        raise
     move.mark()
     move.clear_if_over(cards)
     return move
@@ -118,6 +133,12 @@ def _say_done(move: Move, seen: Mapping[str, Any], left: str) -> None:
         "next": f"rollout resume {card.rollout}",
     }
     where = f"all new traffic is on {card.original}"
+    if unproven := seen.get("unproven"):
+        raise Unfinished(
+            f"all traffic is declared to go to {card.original}, but nobody serves by that: {unproven}. "
+            f"Look: rollout doctor; then run this command again, which is harmless: rollout rollback {card.service}",
+            **facts,
+        )
     if not seen["healthy"].get(card.original):
         raise Unfinished(
             f"{where}, but {card.original} does not serve: {judged(card, seen)[1]}. {card.replacement} is kept. "
@@ -131,4 +152,5 @@ def _say_done(move: Move, seen: Mapping[str, Any], left: str) -> None:
             **facts,
         )
     held = f"marked and read back for {card.write_timeout_s:.0f} s" if move.decided.doubt else "marked and read back"
+    move.told.facts.pop("moving", None)
     move.told.say(f"{card.service}: {where}, {held}; {left} ({seconds:.1f} s)", **facts)

@@ -1,7 +1,8 @@
 """The one provider module that the way back loads: providers/<name>/rollback.py, without the composition root.
 
 It has `read`, `put_back`, `set_mark`, and may have more: `by_hand`, `matches(target, named) -> bool`, `cut(target,
-slot, token) -> int`, `resize_by_hand(target, slot, capacity) -> list[str]`, `find(named, place) -> list[mapping]`.
+slot, token) -> int`, `resize_by_hand(target, slot, capacity) -> list[str]`, `find(named, place) -> list[mapping]`,
+`one_of_many(original, capacity)`: the same, for one of many services at once where calls are limited.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ def thin_of(card: Card) -> Any:
             f"{card.provider} cannot be reached without the engine ({error}), so nothing was changed. "
             f"Next: rollout abort {card.rollout} --reason TEXT"
         ) from error
+
+
+def one_of_many(card: Card) -> Any:
+    """What a service among many is put back with."""
+    module = thin_of(card)
+    made = getattr(module, "one_of_many", None)
+    return made(card.original, card.capacity) if made else module
 
 
 def commands_by_hand(thin: Any, card: Card) -> str:

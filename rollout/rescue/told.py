@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout import exits
-from rollout.card import Card
+
+if TYPE_CHECKING:
+    from rollout.card import Card
 
 
 class Told:

@@ -219,18 +219,24 @@ def plan_lines(plan: Mapping[str, Any], width: int) -> list[str]:
             console.print(line(f"  {key}  {short(image, 60)}"))
         for wave in plan["waves"]:
             after = f", after {' and '.join(wave['after'])}" if wave["after"] else ""
-            span = format_duration(round(wave["seconds"] / 60) * 60) if wave["seconds"] else "nothing to do"
+            least = (
+                f"at least {format_duration(round(wave['seconds'] / 60) * 60)}" if wave["seconds"] else "nothing to do"
+            )
             limits = f"{wave['max_parallel']} at once, stops after {wave['stop_after_failures']} failed"
-            console.print(line(f"wave {wave['name']}{after}: {limits}{_more(wave)}; at least {span}"))
+            console.print(line(f"wave {wave['name']}{after}: {limits}{_more(wave)}; {least}"))
             console.print(_plan_table(wave, width))
     told = plan["totals"]
     end = [
         f"hours    {plan['hours']}" if plan["hours"] else "",
         f"DENIED   {plan['denied']}: it would not start" if plan["denied"] else "",
-        f"total    {told['services']} services, {told['excluded']} left out; {told['added_instances']} instances and "
+        f"total    {_services(told['services'])}, {told['excluded']} left out; {told['added_instances']} instances and "
         f"{told['instance_hours']:g} instance-hours more, warm old sides included",
     ]
     return [each.rstrip() for each in captured.get().splitlines()] + [each for each in end if each]
+
+
+def _services(count: int) -> str:
+    return f"{count} service{'' if count == 1 else 's'}"
 
 
 def _more(wave: Mapping[str, Any]) -> str:
@@ -270,5 +276,5 @@ def _plan_table(wave: Mapping[str, Any], width: int) -> Table:
     told = wave["totals"]
     blank = [""] if width >= 100 else []
     sums = str(told["added_instances"]), f"{told['instance_hours']:g}"
-    table.add_row(f"  {told['services']} services", "", *blank, *sums, "")
+    table.add_row(f"  {_services(told['services'])}", "", *blank, *sums, "")
     return table

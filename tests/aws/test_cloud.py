@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,32 @@ def test_after_the_look_and_for_writes_nothing_is_remembered(account: Account, c
             cloud.writing().call("elbv2", "add_tags", **tag(account, cloud))
         cloud.read("elbv2", "describe_load_balancers")
         assert (line.count("DescribeLoadBalancers"), line.count("AddTags")) == (2, 2)
+
+
+def test_a_write_inside_of_a_look_reads_for_itself(account: Account, clouds: Clouds) -> None:
+    """Somebody edits a listener while a plan is made, and what follows overwrites it by what was seen before."""
+    service = account.service()
+    cloud = clouds.of(service)[0]
+    with wire(account) as line, at_one_look():
+        cloud.read("elbv2", "describe_load_balancers")
+        with clouds.writing(service) as (writing, _):
+            for _ in range(2):
+                writing.cloud.read("elbv2", "describe_load_balancers")
+        assert line.count("DescribeLoadBalancers") == 3
+        cloud.read("elbv2", "describe_load_balancers")
+        assert line.count("DescribeLoadBalancers") == 3, "and the look goes on"
+
+
+def test_a_look_is_of_one_thread_whatever_context_others_begin_with(account: Account, clouds: Clouds) -> None:
+    """A job that was begun meanwhile decides by what somebody who plans has seen."""
+    cloud = clouds.at(Place(REGION))
+    with wire(account) as line, at_one_look():
+        cloud.read("elbv2", "describe_load_balancers")
+        context = copy_context()
+        other = threading.Thread(target=context.run, args=(cloud.read, "elbv2", "describe_load_balancers"))
+        other.start()
+        other.join()
+        assert line.count("DescribeLoadBalancers") == 2
 
 
 def test_a_read_that_failed_is_made_again(account: Account, clouds: Clouds) -> None:

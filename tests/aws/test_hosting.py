@@ -6,6 +6,7 @@ from pathlib import Path
 
 from providers.aws.hosting import REMEMBERED_S, Hosting
 from providers.memory.clock import VirtualClock
+from tests.aws.account import in_process, open_provider
 from tests.aws.canned import CannedClouds, services
 
 ASKED = "autoscaling.describe_auto_scaling_groups"
@@ -52,3 +53,14 @@ def test_that_a_group_has_none_is_asked_each_time(tmp_path: Path) -> None:
     for _ in range(3):
         assert fleet.hosting.among(fleet.cloud, fleet.names) == set()
     assert fleet.clouds.made[ASKED] == 3
+
+
+def test_hosts_that_a_person_ended_are_seen_at_once(tmp_path: Path) -> None:
+    """For a minute a side that was emptied is called what it was before."""
+    with in_process() as account:
+        service, provider = account.service("shop", 2), open_provider(tmp_path, VirtualClock())
+        assert provider.traffic.observe([service])["shop"].targets["blue"].total == 2
+        client = account.client("autoscaling")
+        client.update_auto_scaling_group(AutoScalingGroupName="shop-blue", MinSize=0, DesiredCapacity=0)
+        seen = provider.traffic.observe([service])["shop"].targets["blue"]
+        assert (seen.healthy, provider.compute.sizes(service)["blue"].alive) == (0, 0)

@@ -17,6 +17,7 @@ from providers.aws.errors import CredentialsExpired
 from providers.aws.quick import calls, names
 from providers.aws.quick.calls import Calls, Place, open_client
 from providers.base import Denied, HoldMark, PartlyDone, Throttled, Transient, plain
+from providers.memory.clock import VirtualClock
 from tests.aws.server import server
 from tests.aws.thin_kit import BACK, keep, night, standing
 from tests.aws.traffic_kit import Scene
@@ -29,6 +30,8 @@ MARK = plain(HoldMark("shop-7", 3, "blue", "ana", 1_767_225_600.0, "errors"))
 def line(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     """Nobody waits between two tries."""
     monkeypatch.setattr(calls, "PAUSES_S", (0.0,) * 4)
+    for limit in ("READS", "WRITES"):
+        monkeypatch.setattr(calls, limit, (40.0, 1e9))
     with night(scene) as opened:
         yield opened
 
@@ -36,9 +39,14 @@ def line(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 def test_throttling_is_waited_for_within_a_bound(scene: Scene) -> None:
     """A busy account makes the person at night try again by hand, or stands in front of him for minutes."""
     _, target = standing(scene)
-    slept: list[float] = []
+    slept, clock = list[float](), VirtualClock()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.sleep(seconds)
+
     with night(scene) as line:
-        call = Calls(Place(**target["place"]), open_client(Place(**target["place"])), slept.append)
+        call = Calls(Place(**target["place"]), open_client(Place(**target["place"])), sleep, clock.now)
         line.fail("DescribeTags", "Throttling", times=2)
         assert call.tags(target["routes"][0]["listener"]).result() == {}
         assert slept == list(calls.PAUSES_S[:2])
@@ -130,22 +138,28 @@ def test_somebody_else_changes_the_weights_meanwhile(scene: Scene, line: Line) -
     assert rollback.read(target)["weights"] == {"blue": 30, "green": 70}, "what is read back is what is there"
 
 
-def test_what_was_read_long_ago_is_read_again(scene: Scene) -> None:
-    """What somebody put before the forward action a minute ago, such as a login, is taken away by the way back."""
-    _, target = standing(scene)
-    place, now = Place(**target["place"]), [0.0]
-    with night(scene) as line:
-        call = Calls(place, open_client(place), clock=lambda: now[0])
-        call.actions_of(target["routes"])
-        call.fresh_actions_of(target["routes"])
-        assert line.count("DescribeListeners") == 1
-        call.fresh_actions_of(target["routes"])
-        assert line.count("DescribeListeners") == 2, "what was read a moment ago is good for one write"
-        now[0] += 2 * calls.FRESH_S
-        call.actions_of(target["routes"])
-        now[0] += 2 * calls.FRESH_S
-        call.fresh_actions_of(target["routes"])
-        assert line.count("DescribeListeners") == 4
+@pytest.mark.parametrize("when", ["before the look is judged", "while it is decided"])
+def test_what_a_person_edits_meanwhile_stays(scene: Scene, line: Line, when: str) -> None:
+    """Between the look and the write somebody turns stickiness on, or a login, and the way back takes it away."""
+    service, target = standing(scene)
+    one = service.options["routes"][0]
+    rollback.read(target)
+    sticky, third = {"Enabled": True, "DurationSeconds": 60}, scene.account.target_group("third")
+
+    def edit() -> None:
+        weights = [(one["blue"], 0), (one["green"], 50), (third, 50)]
+        scene.edit(one["listener"], weights, TargetGroupStickinessConfig=sticky)
+
+    if when == "while it is decided":
+        edit()
+    else:
+        line.before("DescribeListeners", edit)
+    done = rollback.put_back(target, BACK, "t")
+    (found,) = scene.elbv2.describe_listeners(ListenerArns=[one["listener"]])["Listeners"]
+    config = found["DefaultActions"][0]["ForwardConfig"]
+    assert config["TargetGroupStickinessConfig"] == sticky, "what was there in the moment of the write is built on"
+    (note,) = done["notes"]
+    assert third in note and "it was left out" in note, "what cannot stay is told"
 
 
 def test_a_card_that_is_older_than_what_is_live_says_so(scene: Scene, line: Line) -> None:

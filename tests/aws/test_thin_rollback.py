@@ -55,6 +55,8 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
     monkeypatch.setattr(calls, "open_client", client)
     monkeypatch.setattr(calls, "PAUSES_S", (0.0, 0.0))
+    for limit in ("READS", "WRITES"):
+        monkeypatch.setattr(calls, limit, (40.0, 1e9))
     calls.calls_of.cache_clear()
     yield made
     calls.calls_of.cache_clear()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moto.elbv2.models import FakeTargetGroup
 
 from providers.aws.quick import calls
 from providers.aws.quick.sharing import Pace, Together
+from providers.base import Service
 from providers.memory.clock import VirtualClock
 from tests.aws.thin_kit import night, standing
 from tests.aws.traffic_kit import Scene
@@ -35,8 +38,8 @@ class Later:
             self.started.pop(0)()
 
 
-@given(st.lists(st.sampled_from("abcdefghij"), max_size=40), st.integers(1, 7))
-def test_everybody_gets_his_own_answer_in_few_calls(keys: list[str], most: int) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abcdefghij"), st.booleans()), max_size=40), st.integers(1, 7))
+def test_everybody_gets_his_own_answer_in_few_calls(asked_for: list[tuple[str, bool]], most: int) -> None:
     """One service is told of another's listener, or nobody answers it."""
     asked: list[Sequence[str]] = []
 
@@ -44,14 +47,36 @@ def test_everybody_gets_his_own_answer_in_few_calls(keys: list[str], most: int) 
         asked.append(part)
         return {key: key.upper() for key in part if key != "j"}
 
-    later = Later()
-    together = Together(ask, most, later)
-    answers = [together.soon(key) for key in keys]
+    later, gathered = Later(), list[bool]()
+    together = Together(ask, most, later, lambda full: gathered.append(full.is_set()))
+    answers = [together.soon(key, patient=patient) for key, patient in asked_for]
     later.run()
-    assert [answer.result(0) for answer in answers] == [None if key == "j" else key.upper() for key in keys]
-    assert all(len(part) <= most for part in asked) and len(asked) == -(-len(keys) // most)
+    assert [answer.result(0) for answer in answers] == [None if key == "j" else key.upper() for key, _ in asked_for]
+    assert all(len(part) <= most for part in asked) and len(asked) == -(-len(asked_for) // most)
+    rest = asked_for[(len(asked_for) - 1) // most * most :] if asked_for else []
+    waits = bool(rest) and len(rest) < most and all(patient for _, patient in rest)
+    assert gathered == [False] * waits, "only patient ones that are too few for a call wait for others"
     together.soon("a")
     assert len(later.started) == 1, "it begins anew"
+
+
+def test_who_is_patient_goes_with_who_is_not() -> None:
+    """One person at night waits until twenty others ask, or all twenty are asked for apart."""
+    asked: list[list[str]] = []
+    later = Later()
+
+    def gather(full: threading.Event) -> None:
+        assert not full.is_set()
+        together.soon("c", patient=True)
+        assert not full.is_set()
+        together.soon("d")
+        assert full.is_set(), "nobody waits any more"
+
+    together = Together(lambda part: asked.append(list(part)) or {}, 20, later, gather)
+    together.soon("a", patient=True)
+    together.soon("b", patient=True)
+    later.run()
+    assert asked == [["a", "b", "c", "d"]]
 
 
 def test_what_fails_fails_for_those_who_asked() -> None:
@@ -84,16 +109,72 @@ def test_a_full_bucket_waits_for_nobody_and_an_empty_one_in_turn() -> None:
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
+        clock.sleep(seconds)
 
     pace = Pace(40, 10, clock.now, sleep)
     for _ in range(40):
         pace.wait()
-    assert slept == [] and pace.is_low
+    assert slept == []
     for _ in range(3):
         pace.wait()
-    assert slept == pytest.approx([0.1, 0.2, 0.3]), "each after the one before"
+    assert sum(slept) == pytest.approx(0.3), "each after the one before"
     clock.sleep(60)
-    assert not pace.is_low
+    slept.clear()
+    pace.refused()
+    pace.wait(last=True)
+    assert sum(slept) == pytest.approx(0.1), "what the vendor refused was taken by somebody else"
+
+
+def test_who_may_be_passed_is() -> None:
+    """The write of a service that was judged waits behind the health of four hundred that were not."""
+    clock, taken = VirtualClock(), list[str]()
+    pace: Pace
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if not taken:
+            taken.append("first")
+            pace.wait()
+
+    pace = Pace(1, 10, clock.now, sleep)
+    pace.wait()
+    pace.wait(last=True)
+    taken.append("last")
+    assert taken == ["first", "last"] and clock.now() - VirtualClock().now() == pytest.approx(0.2, abs=0.11)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=60))
+def test_more_than_is_granted_is_never_asked(waits: list[tuple[bool, float]]) -> None:
+    """AWS refuses what was paced, and five hundred services begin to retry."""
+    clock, at = VirtualClock(), list[float]()
+    pace = Pace(5, 2, clock.now, clock.sleep)
+    for last, pause in waits:
+        pace.wait(last=last)
+        at.append(clock.now())
+        clock.sleep(pause)
+    for number, first in enumerate(at):
+        for later in range(number, len(at)):
+            assert later - number + 1 <= 5 + 2 * (at[later] - first) + 1e-3
+
+
+def test_many_that_begin_at_once_share_one_limit(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty threads that find nothing open yet open sixty, each with a limit of its own, and AWS refuses them all."""
+    _, target = standing(scene)
+    made, gate, make = list[calls.Place](), threading.Barrier(6), calls.open_client
+
+    def slowly(place: calls.Place, api: str = "elbv2") -> Any:
+        made.append(place)
+        threading.Event().wait(0.02)
+        return make(place, api)
+
+    monkeypatch.setattr(calls, "open_client", slowly)
+
+    def open_one(_: int) -> calls.Calls:
+        gate.wait(10)
+        return calls.calls_of(calls.Place(**target["place"]))
+
+    with night(scene), ThreadPoolExecutor(6) as people:
+        assert len(set(map(id, people.map(open_one, range(6))))) == 1 and len(made) == 1
 
 
 def test_many_services_are_read_in_few_calls(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,16 +197,36 @@ def test_many_services_are_read_in_few_calls(scene: Scene, monkeypatch: pytest.M
         }
 
 
-def test_health_of_a_moment_ago_serves_only_where_many_ask(scene: Scene) -> None:
+def test_health_of_a_moment_ago_serves_only_one_of_many(scene: Scene) -> None:
     """The original died a second ago, and the one person who puts traffic back is told that it is well."""
-    _, target = standing(scene)
+    service, target = standing(scene)
     place, group = calls.Place(**target["place"]), target["routes"][0]["blue"]
     with night(scene) as line:
         clock = VirtualClock()
-        call: Any = calls.Calls(place, calls.open_client(place), clock.sleep, clock.now)
-        assert call.health(group) == call.health(group) and line.count("DescribeTargetHealth") == 2
-        for _ in range(30):
-            call._pace.wait()
-        assert call.health(group) and line.count("DescribeTargetHealth") == 2, "others need the calls"
+        call = calls.Calls(place, calls.open_client(place), clock.sleep, clock.now)
+        many = call.patient()
+        assert many.health(group) == call.health(group) and line.count("DescribeTargetHealth") == 2
+        assert many.health(group) and line.count("DescribeTargetHealth") == 2, "others need the calls"
         clock.sleep(1.1 * calls.JUDGED_S)
-        assert call.health(group) and line.count("DescribeTargetHealth") == 3
+        assert many.health(group) and line.count("DescribeTargetHealth") == 3
+        scene.elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": scene.hosts(service, "green")[0].id}])
+        many.health(group)
+        clock.sleep(1.1 * calls.JUDGED_S)
+        with sick(service, scene):
+            assert many.health(group) == many.health(group) and line.count("DescribeTargetHealth") == 5
+        assert many.health(group) and line.count("DescribeTargetHealth") == 6, "what was not well is looked at again"
+
+
+@contextmanager
+def sick(service: Service, scene: Scene) -> Iterator[None]:
+    """All targets are unhealthy."""
+    with pytest.MonkeyPatch.context() as patched:
+        original = FakeTargetGroup.health_for
+
+        def health(self: FakeTargetGroup, asked: Any, backend: Any) -> Any:
+            found = original(self, asked, backend)
+            found.status, found.reason = "unhealthy", "Target.Timeout"
+            return found
+
+        patched.setattr(FakeTargetGroup, "health_for", health)
+        yield

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from providers.aws.cloud import Cloud, Place
 from providers.aws.compute import AwsCompute
 from providers.aws.traffic import AwsTraffic
-from providers.base import Provider, Service, weights_for
+from providers.base import Denied, Provider, Service, weights_for
 from providers.memory.clock import VirtualClock
 from rollout.engine.watch import Observer
 from rollout.observer import OBSERVED_S, Fact
@@ -60,6 +61,12 @@ class Fleet:
         self.clouds.made.clear()
         self.observer.look()
         return dict(self.clouds.made)
+
+    @property
+    def answered(self) -> set[str]:
+        """Who would have an answer now, if his job asked."""
+        asked = Fact("running", "green", 1, "ami-1")
+        return {each.name for each in self.services if self.observer.answer(each.name, asked, 0.0)}
 
     @property
     def woken(self) -> int:
@@ -123,3 +130,38 @@ def test_looks_of_gates_share_everything_but_health(fleet: Fleet) -> None:
 def test_a_tick_in_which_nobody_waits_makes_no_call(fleet: Fleet) -> None:
     """Otherwise a server that has nothing to do is throttled beside others in the account."""
     assert fleet.look() == {}
+
+
+def test_a_place_that_does_not_answer_blinds_no_other(tmp_path: Path) -> None:
+    """The credentials of one account expire, and the mirrors of all others are up and sleep."""
+    fleet = Fleet(tmp_path, 3)
+    lost = replace(fleet.services[1], options={**fleet.services[1].options, "region": "eu-west-1"})
+    fleet.services[1] = lost
+    at = fleet.clouds.at
+
+    def place(where: Place) -> Cloud:
+        cloud = at(where)
+        if where.region == "eu-west-1":
+            cloud.read = expired  # type: ignore[method-assign]
+        return cloud
+
+    fleet.clouds.at = place  # type: ignore[assignment, method-assign]
+    fleet.wait_for("running", fact("running"))
+    fleet.look()
+    assert fleet.woken == 3 and fleet.answered == {"s0", "s2"}
+    fleet.store.close()
+
+
+def test_options_of_another_release_blind_no_other(tmp_path: Path) -> None:
+    """One service has an option that this release does not take, and a hundred others sleep."""
+    fleet = Fleet(tmp_path, 5)
+    fleet.services[2] = replace(fleet.services[2], options={**fleet.services[2].options, "colour": "red"})
+    fleet.wait_for("running", fact("running"))
+    fleet.look()
+    assert fleet.answered == {"s0", "s1", "s3", "s4"}
+    fleet.store.close()
+
+
+def expired(*asked: Any, **more: Any) -> Any:
+    """As AWS says it."""
+    raise Denied("the security token included in the request is expired")

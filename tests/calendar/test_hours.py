@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import time
-from itertools import pairwise
+from itertools import count, pairwise
+from typing import cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -168,3 +170,23 @@ def test_spans_are_in_order_and_apart(hours: Hours, now: int) -> None:
     found = list(hours.spans(now, now + 20 * DAY_S))
     assert all(opens < closes <= now + 20 * DAY_S for opens, closes in found)
     assert all(earlier.closes < later.opens for earlier, later in pairwise(found))
+
+
+def test_whether_it_is_open_is_answered_without_looking_far() -> None:
+    """A window that opens anew before it closes is counted through forty days at each look: commands take minutes."""
+
+    class Counting:
+        """Opens every minute for two hours."""
+
+        asked = 0
+
+        def spans(self, since: float) -> Iterator[Span]:
+            """From two hours earlier on, one a minute."""
+            for number in count():
+                self.asked += 1
+                opens = since - 7200.0 + 60.0 * number
+                yield Span(opens, opens + 7200.0)
+
+    window = Counting()
+    assert Hours(((cast(Window, window),),)).is_open(1_767_225_600.0)
+    assert window.asked <= 200

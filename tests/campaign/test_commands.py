@@ -15,6 +15,7 @@ from rollout.campaign import register
 from rollout.campaign.runner import Runner
 from rollout.cli import main
 from rollout.commands import wave_follow
+from rollout.freeze import Freeze, Freezes
 from rollout.lease import this_process
 from rollout.presence import leave_server, note_server
 from rollout.wiring import Installation
@@ -183,3 +184,39 @@ def _screen() -> Any:
     from rollout.render import Screen
 
     return Screen(as_json=True, quiet=True)
+
+
+def test_a_wave_of_a_campaign_is_named_in_every_word(type_in: Type, served: Installation) -> None:
+    """`abort monthly/canary` works and says `rollout wave status monthly/canary`, which is refused."""
+    assert type_in("start", "monthly", "--json")[0] == exits.DONE
+    Runner(served, this_process()).look()
+    code, _, err = type_in("pause", "monthly/canary", "--reason", "wait")
+    assert code == exits.DONE, err
+    assert type_in("resume", "monthly/canary")[0] == exits.DONE
+    code, out, err = type_in("status", "monthly/canary", "--json")
+    assert code != exits.USAGE and out[0]["campaign"] == "monthly", err
+
+
+def test_a_service_is_left_out_by_name(type_in: Type, served: Installation) -> None:
+    """The only way past a held service is to end the campaign."""
+    type_in("start", "monthly", "--json")
+    code, out, _ = type_in("skip", "monthly", "b", "--reason", "held for weeks")
+    assert code == exits.DONE and "b is left out of monthly-" in out and "rollout start b --image REF" in out
+    code, (standing,), _ = type_in("skip", "monthly", "b", "--reason", "again", "--json")
+    assert [each["skipped"] for each in standing["services"] if each["service"] == "b"] == ["by_a_person"]
+    code, _, err = type_in("skip", "monthly", "bb", "--reason", "x")
+    assert code == exits.USAGE and "bb is in no wave" in err and "rollout wave status monthly" in err
+    assert type_in("skip", "monthly", "b")[0] == exits.USAGE, "a reason is wanted"
+
+
+def test_the_plan_says_that_all_is_frozen(type_in: Type, served: Installation) -> None:
+    """The plan of tonight says nothing of the freeze that keeps all of it from beginning."""
+    Freezes(served.store.db).put(Freeze("all", "me", "payments", "", served.clock.now()))
+    code, out, _ = type_in("plan", "monthly")
+    assert code == exits.DONE and "all is frozen by me: payments; lift it with: rollout freeze off" in out
+
+
+def test_nobody_serves_is_said_in_words_of_this_command(type_in: Type) -> None:
+    """The hint names --no-wait, which `wave start` does without."""
+    code, _, err = type_in("start", "monthly")
+    assert code == exits.USAGE and "rollout serve" in err and "--no-wait" not in err

@@ -208,7 +208,7 @@ def test_why_not_now(make: Make) -> None:
     scene = make([a_wave("canary", "a"), a_wave("rest", max_parallel=1)], services=["a", "b", "c"])
     now = scene.clock.now()
     assert reasons(scene.installation, "b", now) == [
-        "campaign monthly has it in wave rest, and starts when somebody starts it"
+        "campaign monthly has it in wave rest, and starts when somebody starts it: rollout wave start monthly"
     ]
     scene.start()
     assert reasons(scene.installation, "b", now) == ["campaign monthly, wave rest: wave canary is not done"]

@@ -374,3 +374,11 @@ def test_one_campaign_that_cannot_go_on_keeps_no_other_from_it(make: Make, monke
         scene.runner.look()
     assert sorted(scene.begun()) == ["a", "b", "c", "d"], "by the other one"
     scene.runner.look()
+
+
+def test_a_provider_without_an_image_of_its_own_is_told(make: Make) -> None:
+    """One of two providers was forgotten on the command line, and half of the fleet is patched."""
+    scene = make([a_wave("all")], services={"a": {}, "odd": {"provider": "local"}}, hosts=1)
+    with pytest.raises(CannotPin, match=r"has no image for local, which odd has.*memory=REF local=REF"):
+        scene.start(image="memory=base-2")
+    assert scene.run_or_none is None

@@ -171,3 +171,36 @@ def test_a_thousand_services_take_seconds(make: Make, count: int) -> None:
         if len(scene.begun()) == count:
             break
     assert len(scene.begun()) == count
+
+
+def test_one_that_cannot_be_judged_keeps_no_other_from_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter of one scheduled campaign cannot be loaded, and every other campaign of the fleet stands still."""
+    scene = make([a_wave("all", max_parallel=4)], **NIGHT)
+    scene.look()
+    run = scene.start()
+    until(scene, 1, 22)
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no module named boto3")
+
+    monkeypatch.setattr(scene.runner._occasions, "_heed", broken)
+    with pytest.raises(RuntimeError, match="boto3"):
+        scene.runner.look()
+    assert len(scene.begun()) == 4, "the run that is open was taken further"
+    scene.runner.look()  # told once, and put off
+    assert scene.run.id == run.id
+
+
+def test_a_clock_that_was_a_year_ahead_is_forgotten(make: Make) -> None:
+    """A machine's clock jumps for a minute, and no campaign starts by itself until that date has come."""
+    scene = make([a_wave("all", max_parallel=4)], **NIGHT)
+    scene.look()
+    year_s = 365.5 * DAY_S
+    scene.passes(year_s)
+    scene.runner.look()
+    assert len(missed(scene)) > 300 and runs(scene) == []
+    scene.clock._now -= year_s
+    scene.runner.look()
+    until(scene, 3, 22)
+    scene.runner.look()
+    assert runs(scene) == ["at 2026-01-03T22:00Z"]

@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.aws.place import place_of, shares_images
+from rollout.campaign import selection
 from rollout.campaign.model import Limits, Place
+from rollout.campaign.pins import as_text, references
 from rollout.campaign.selection import Candidate, Wanted, least_seconds, overlaps, selected
+from rollout.fleetfile.campaigns import MOST_PATTERNS, MOST_WAVES
 from rollout.fleetfile.catalogue import Shipped, place_in
 from rollout.fleetfile.waves import candidates, choose
 from rollout.settings import Fleet, SettingsErrors, parse_fleet
@@ -245,3 +248,61 @@ def test_no_campaign_is_quicker_than_it_can_be(parallel: int, count: int, soak_s
     )
     rounds = -(-count // parallel)
     assert needed == pytest.approx(rounds * least_s + soak_s)
+
+
+def test_one_patch_has_a_name_for_each_provider() -> None:
+    """A campaign over two providers is impossible, for no image is called the same in both."""
+    text = as_text({"local": "base-2", "aws": "name:self/base-*"})
+    assert text == "local=base-2 aws=name:self/base-*"
+    assert references(text, ["aws", "local", "aws"]) == {"local": "base-2", "aws": "name:self/base-*"}
+    assert references("local=base-2", ["aws", "local"]) == {"local": "base-2"}
+    assert references("base-2", ["aws", "local"]) == {"aws": "base-2", "local": "base-2"}
+    assert references("a=b", ["local"]) == {"local": "a=b"}, "an image may be called so"
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.from_regex(r"[^\s]{1,9}", fullmatch=True), min_size=1))
+def test_names_for_each_provider_are_read_as_they_were_written(names: dict[str, str]) -> None:
+    """What a run has on record as its patch is another one when it is read."""
+    assert references(as_text(names), names) == names
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ({"memory": "b"}, "campaigns.monthly.image: nothing is rolled out to odd (local); found"),
+        ({"memory": "b", "local": "c", "aws": "d"}, "image.aws: no service of the campaign has provider 'aws'"),
+        ({"memory": "b", "local": 4}, "image.local: found 4; allowed: text"),
+        (
+            {"memory": "b", "local": "a b"},
+            "image.local: found 'a b'; allowed: a provider's name, and a reference without",
+        ),
+        ({}, "nothing would be rolled out"),
+        ([1], "image: found a list; allowed: text (in quotes if it looks like something else) or a mapping"),
+    ],
+)
+def test_an_image_for_each_provider_is_judged(image: Any, told: str) -> None:
+    """A provider is forgotten, or spelt wrong, and that is found out in the patch night."""
+    (error,) = wrong([wave("all")], image=image)
+    assert told.replace("; found", "") in error and error.startswith("fleet.yaml:")
+
+
+def test_what_is_looked_at_together_is_bounded() -> None:
+    """A file that was made by a program keeps every command waiting for minutes, or ends it with a stack trace."""
+    many = [wave(f"w{number}", select={"services": ["web-1"]}) for number in range(MOST_WAVES + 1)]
+    assert "too many waves" in wrong(many)[0]
+    stars = {"services": [f"web-{number}*" for number in range(MOST_PATTERNS + 1)]}
+    assert "too many names with *" in wrong([wave("all", select=stars)])[0]
+    assert "too many of them" in wrong([wave("all")], blackouts=["2026-01-01"] * 201)[0]
+    assert "too many of them" in wrong([wave("all")], windows=[{"from": "00:00", "to": "01:00"} for _ in range(201)])[0]
+    deep = [wave(f"w{number}", select={"services": ["web-1"]}) for number in range(MOST_WAVES)]
+    assert "web-1 is in wave w0 and in wave w1" in wrong(deep)[0], "a chain of so many is judged, not fallen over"
+
+
+def test_thousands_of_names_are_looked_up_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wave that names its ten thousand services one by one is chosen for a minute, by every command."""
+    compared = list[str]()
+    monkeypatch.setattr(selection, "fnmatchcase", lambda name, pattern: compared.append(name))
+    names = tuple(f"s{number}" for number in range(3000))
+    services = [Candidate(name, Place()) for name in names]
+    assert selected({"all": Wanted(services=names)}, services) == {"all": names}
+    assert not compared

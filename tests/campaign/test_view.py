@@ -184,7 +184,7 @@ def test_the_plan_shows_what_it_costs_and_what_it_leaves_out(width: int) -> None
     assert all(len(line) <= max(width, 130) for line in text)
     whole = "\n".join(text)
     assert "held by ci" in whole and "75.5" in whole and "one zone at a time" in " ".join(whole.split())
-    assert text[-1].startswith("total    1 services, 1 left out; 3 instances and 75.5 instance-hours more")
+    assert text[-1].startswith("total    1 service, 1 left out; 3 instances and 75.5 instance-hours more")
     assert "hours    it is outside its windows" in whole
 
 

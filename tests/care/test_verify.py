@@ -14,6 +14,7 @@ from rollout.care.checkpoint import FILE, write_checkpoint
 from rollout.care.retention import prune
 from rollout.care.verify import verify, verify_text
 from rollout.fleet_journal import FleetJournal
+from rollout.freeze import Freeze, Freezes
 from rollout.holds import Holds
 from rollout.journal import canonical
 from rollout.rows import Hold
@@ -270,3 +271,24 @@ def test_a_hold_that_is_not_as_recorded_is_told(installation: Installation) -> N
     assert broken(installation) == [], "it ended by itself"
     sql(installation, "INSERT INTO holds VALUES ('other', 'you', '', '', 1.0, NULL)")
     assert "other: it is held, and no record says so" in broken(installation)[0]
+
+
+def test_a_freeze_that_is_not_as_recorded_is_told(installation: Installation) -> None:
+    """In the middle of an incident somebody takes the freeze out of the store, and no record says so."""
+    freezes = Freezes(installation.store.db)
+    freezes.put(Freeze("all", "me", "payments", "", 1.0))
+    freezes.put(Freeze("service:shop", "me", "release", "", 1.0, 5.0))
+    assert broken(installation) == []
+    sql(installation, "UPDATE facts SET value = replace(value, '\"me\"', '\"you\"') WHERE name = 'freeze:all'")
+    assert "all: it is frozen otherwise than the record says" in broken(installation)[0]
+    sql(installation, "DELETE FROM facts WHERE name = 'freeze:all'")
+    assert (
+        "all: it was frozen, and is not any more, though no record says that it was lifted" in broken(installation)[0]
+    )
+    freezes.put(Freeze("all", "me", "payments", "", 2.0))
+    freezes.lift("all", "me", "paid", 3.0)
+    assert broken(installation) == []
+    sql(installation, "UPDATE facts SET name = 'freeze:tag:a=b' WHERE name = 'freeze:service:shop'")
+    assert [each.partition(":")[2] for each in broken(installation)] and "no record says so" in str(
+        broken(installation)
+    )

@@ -13,12 +13,15 @@ from providers.memory.clock import VirtualClock
 from rollout import adoption, control, interventions
 from rollout.card import Card
 from rollout.decide import CannotTurnBack, decide_roll_back
-from rollout.emergency import Refusal, Told, _decide, _raise_if_closed
 from rollout.engine.job import advance
 from rollout.fleet_journal import FleetJournal
 from rollout.interventions import NotAdoptable, NotPossible
 from rollout.journal import first_broken_link
 from rollout.plan import Plan
+from rollout.rescue.asked import Asked
+from rollout.rescue.clock import REAL
+from rollout.rescue.deciding import decide, raise_if_closed
+from rollout.rescue.told import Refusal, Told
 from rollout.rows import Row
 from rollout.store import NEVER, Claimed, LeaseHeld, Store
 from rollout.wiring import Installation
@@ -358,16 +361,15 @@ def test_the_emergency_path_refuses_after_the_word_and_touches_nothing(
     card = world.cards.read("shop")
     assert card is not None
     with pytest.raises(Refusal, match="a person took what serves as it is"):
-        _raise_if_closed(card)
+        raise_if_closed(card, world.clock.now())
     assert world.drive().outcome == "promoted" and traffic_moves(world) == 2
 
 
 def decide_by_emergency(world: World, card: Card, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """The on-call command, which had read the card a moment before."""
-    monkeypatch.setattr("rollout.emergency.store_file_of", lambda fleet_file: Path(world.store.path))
-    asked: Any = type("Asked", (), {"reason": "", "ref": "", "force": False})()
+    monkeypatch.setattr("rollout.rescue.deciding.open_store", lambda fleet_file: Store(world.store.path, create=False))
     seen = {"weights": dict(world.weights)}
-    return _decide(card, folder / "fleet.yaml", Told(False), seen, asked=asked, ready="")
+    return decide(card, folder / "fleet.yaml", Told(), seen, Asked(), "", REAL).epoch
 
 
 # Killed on the way

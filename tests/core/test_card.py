@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,6 +39,8 @@ SECONDS = st.floats(0, 1e12)
     st.builds(
         Card,
         target=st.dictionaries(st.text(), st.text()),
+        original=st.just("blue"),
+        replacement=st.just("green"),
         was_healthy=st.booleans(),
         valid_until=st.none() | SECONDS,
         written_at=SECONDS,
@@ -54,6 +58,37 @@ def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
     folder.write(CARD)
     assert folder.read("shop") == CARD
     assert folder.all() == ([CARD], [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"valid_until": "soon"}, {"written_at": None}, {"capacity": "2"}, {"target": "lb"}, {"write_timeout_s": [5]}),
+        *({"provider": 7}, {"was_healthy": "no"}, {"epoch": 1.5}, {"capacity": True}, {"closed": None}),
+        *({"original": "red"}, {"original": "green"}, {"service": "cart"}),
+    ],
+)
+def test_a_card_of_another_kind_is_damaged(tmp_path: Path, wrong: dict[str, object]) -> None:
+    """One edited line ends the rollback of every service with a traceback, or leads to another one's traffic."""
+    folder = CardFolder(tmp_path / "cards")
+    folder.write(CARD)
+    folder.write(replace(CARD, service="web"))
+    folder.path("shop").write_text(json.dumps({**CARD.to_json(), **wrong}))
+    with pytest.raises(CardUnreadable, match=r"shop\.json cannot be read"):
+        folder.read("shop")
+    readable, problems = folder.all()
+    assert [card.service for card in readable] == ["web"] and len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: (path.unlink(), path.mkdir()), lambda path: path.write_text("[" * 99999)]
+)
+def test_a_card_that_the_disk_does_not_give_is_damaged(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+    """One bad sector takes the way back from all services."""
+    folder = CardFolder(tmp_path / "cards")
+    folder.write(CARD)
+    damage(folder.path("shop"))
+    assert len(folder.all()[1]) == 1
 
 
 def test_a_service_without_a_card_has_none(tmp_path: Path) -> None:

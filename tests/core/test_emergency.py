@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -443,6 +444,14 @@ def test_no_open_card_says_so(night: Night) -> None:
     """A person does not know whether there was anything to roll back."""
     night.cards.write(replace(CARD, closed="retired"))
     refused(night, exits.USAGE, says="no service has a way back open now")
+    assert night.err.splitlines()[-1] == "  rollout rollback shop   # goes cold"
+
+
+def test_pressed_twice_without_a_name_it_says_where_traffic_is(night: Night) -> None:
+    """The second time, an error is all that is said of a rollback that worked."""
+    night.cards.write(replace(CARD, closed="rolled_back"))
+    refused(night, exits.USAGE, says="no service has a way back open now")
+    assert night.err.splitlines()[-1] == "  rollout rollback shop   # rolled back: traffic is on blue"
 
 
 def test_without_a_fleet_file_the_option_is_named(
@@ -475,11 +484,12 @@ def test_another_services_damaged_card_does_not_matter(night: Night) -> None:
     assert night.rollback("shop") == exits.DONE
 
 
-def test_without_a_name_a_damaged_card_is_told_and_the_only_open_one_used(night: Night) -> None:
-    """One damaged file takes the way back from the whole fleet, or is skipped in silence."""
+def test_without_a_name_a_damaged_card_may_be_the_one_that_is_meant(night: Night) -> None:
+    """The change of tonight was cart's, its card is damaged, and shop's traffic is moved."""
     night.cards.path("cart").write_text("{")
-    assert night.rollback() == exits.DONE
-    assert night.toy.weights == BACK and f"the rollback card {night.cards.path('cart')} cannot be read" in night.err
+    refused(night, exits.USAGE, says=f"the rollback card {night.cards.path('cart')} cannot be read")
+    assert night.err.splitlines()[-1].startswith("  rollout rollback shop ")
+    assert night.rollback("shop") == exits.DONE
 
 
 def test_without_any_card_that_can_be_read_the_damaged_ones_are_named(night: Night) -> None:
@@ -488,21 +498,19 @@ def test_without_any_card_that_can_be_read_the_damaged_ones_are_named(night: Nig
     refused(night, exits.USAGE, says=str(night.cards.path("shop")))
 
 
-@pytest.mark.parametrize(
-    ("options", "ignored"),
-    [
-        (("--fast",), "--fast"),
-        (("--timeout", "5"), "--timeout 5"),
-        (("--end-warm", "-x"), "--end-warm -x"),
-        (("--timeout=5", "--json-lines"), "--timeout=5 --json-lines"),
-    ],
-)
-def test_an_option_that_is_unknown_here_is_ignored_and_told(
-    night: Night, options: tuple[str, ...], ignored: str
-) -> None:
-    """A half-remembered option at night costs a usage message instead of putting traffic back."""
-    assert night.rollback("shop", *options) == exits.DONE
-    assert night.toy.weights == BACK and f"ignored: {ignored}" in night.err
+@pytest.mark.parametrize("unknown", [("--dry-run",), ("--dril",), ("--dirll",), ("-n",), ("--timeout", "5"), ("--al",)])
+def test_an_option_that_is_unknown_here_moves_nothing(night: Night, unknown: tuple[str, ...]) -> None:
+    """A drill with a slip of the finger is a rollback in earnest."""
+    refused(night, exits.USAGE, "shop", *unknown, says=" ".join(unknown))
+    assert night.toy.looks == 0 and night.err.splitlines()[-1] == "  rollout rollback shop"
+    assert night.rollback("shop", *unknown, "--json") == exits.USAGE
+    assert night.document()["candidates"] == ["rollout rollback shop"]
+
+
+def test_two_names_are_two_commands(night: Night) -> None:
+    """One of two services is put back, and both are believed to be."""
+    refused(night, exits.USAGE, "shop", "cart", says="one service at a time, or --all")
+    assert night.err.splitlines()[-2:] == ["  rollout rollback shop", "  rollout rollback cart"]
 
 
 @pytest.mark.parametrize("option", ["-q", "--quiet", "--no-input"])
@@ -636,4 +644,15 @@ def test_the_entry_finishes_what_the_emergency_path_began(monkeypatch: pytest.Mo
     assert entry.run(["rollback", "shop"]) == 0 and told == [["resume", "shop-1"]]
     monkeypatch.setattr(emergency, "main", lambda arguments: (5, []))
     assert entry.run(["rollback", "shop"]) == 5 and len(told) == 1
-    assert entry.run(["rollback", "--help"]) == 0 and told[-1] == ["rollback", "--help"]
+    for line in (["rollback", "--help"], ["rollback", "shop", "-h"], ["--config", "X", "rollback", "-h", "--force"]):
+        assert entry.run(line) == 0 and told.pop() == ["rollback", "--help"], "asking for help moves traffic"
+
+
+def test_help_tells_every_option() -> None:
+    """The option that is needed tonight is not told of."""
+    from rollout.commands import run
+
+    names = set(inspect.signature(run.rollback).parameters)
+    spelled = {"all": "all_services", "json": "json_out"}
+    known = {spelled.get(action.dest, action.dest) for action in emergency._parser()._actions}
+    assert known - {"command", "quiet"} <= names

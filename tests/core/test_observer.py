@@ -219,6 +219,8 @@ def test_what_one_read_cannot_tell_leaves_the_others_alone(world: World) -> None
 class Shared:
     """Somebody who has read, and says so to whoever asks for anything after `began`."""
 
+    reads_here = True
+
     def __init__(self, answer: Answer, began: float = 10.0) -> None:
         self._answer, self._began = answer, began
 
@@ -233,12 +235,12 @@ class Shared:
 
 def test_what_was_read_for_many_counts_only_where_it_is_met_and_new(world: World) -> None:
     """A rollout turns back for a fault that was repaired, or goes on by what was so before it asked."""
-    met, fact = Answer("met", "seen by another"), Fact("serving", "blue", 2)
+    met, fact = Answer("met", "seen by another"), Fact("running", "blue", 2, "base-1")
     assert answer_to(world.provider, SHOP, fact, Shared(met), after=5.0) is met
-    assert answer_to(world.provider, SHOP, fact, Shared(met), after=10.0).seen == "2 of 2 healthy"
+    assert answer_to(world.provider, SHOP, fact, Shared(met), after=10.0).seen == "2 of 2 running"
     for state in ("not_yet", "failed", "unknown"):
         found = answer_to(world.provider, SHOP, fact, Shared(Answer(state, "by another")), after=5.0)
-        assert found == Answer("met", "2 of 2 healthy"), state
+        assert found == Answer("met", "2 of 2 running"), state
 
 
 @given(st.floats(0, 1e6), st.floats(-1e6, 1e6))

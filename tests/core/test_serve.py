@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from healthchecks.base import Subject, Verdict
+from providers.base import Service
 from rollout.database import SqliteDatabase
 from rollout.engine import local
 from rollout.engine.job import Advanced, UnknownStory
 from rollout.engine.local import Job
-from rollout.engine.serve import AGAIN_S, MOST_S, Chore, ClockJumped, Server, Watchers
+from rollout.engine.serve import AGAIN_S, BUSY_S, MOST_S, TICK_S, Chore, ClockJumped, Server, Watchers
 from rollout.journal import Entry, Journal, first_broken_link
 from rollout.lease import LEASE_S, Holder, this_process
 from rollout.means import Means
@@ -652,3 +653,46 @@ def test_a_store_that_is_closed_below_a_job_is_an_error_not_a_crash(tmp_path: Pa
         store.close()
         thread.join(PATIENCE_S)
         assert len(ended) == 1 and str(store.path) in str(ended[0])
+
+
+# Thousands
+
+
+def test_a_tick_costs_the_same_reads_however_many_are_due(tmp_path: Path) -> None:
+    """Ten thousand gates are due, each tick takes seconds, and the eight jobs that it begins are all that is done."""
+    desk = Desk(tmp_path, jobs=4)
+    for number in range(1200):
+        name = f"till-{number}"
+        plan = a_plan(service=Service(name))
+        desk.world.store.open_rollout(name, name, plan.to_json(), plan.hash, at=desk.world.clock.now(), actor="me")
+    desk.server.begin()
+    asked, read = list[str](), desk.world.store.db.all
+
+    def reading(query: str, *more: Any) -> list[tuple[Any, ...]]:
+        asked.append(query)
+        return read(query, *more)
+
+    desk.world.store.db.all = reading  # type: ignore[method-assign]
+    desk.server._begin = lambda row, urgent: desk.server._urgent.setdefault(row.id, urgent)  # type: ignore[method-assign, assignment, misc]
+    desk.server._begin_what_is_due()
+    assert len(asked) <= 30
+    assert sum("plan" in query for query in asked) <= 4, "only what begins is read as a whole"
+    desk.world.store.close()
+
+
+def test_a_server_that_is_full_looks_again_soon(tmp_path: Path) -> None:
+    """Jobs take milliseconds, and whoever comes after them waits for the next tick."""
+    desk = Desk(tmp_path, jobs=2)
+    for number in range(4):
+        name = f"till-{number}"
+        desk.world.cloud.add_service(name, image="base-1", capacity=2)
+        plan = a_plan(service=Service(name))
+        desk.world.store.open_rollout(name, name, plan.to_json(), plan.hash, at=desk.world.clock.now(), actor="me")
+    desk.server.begin()
+    assert desk.server.pause_s == TICK_S
+    desk.server.tick()
+    assert desk.server.pause_s == BUSY_S
+    desk.server.stop()
+    assert desk.server.pause_s == TICK_S
+    desk.settle()
+    desk.world.store.close()

@@ -9,6 +9,7 @@ import pytest
 
 from rollout.engine.serve import ObserverSilent
 from rollout.engine.watch import AWAKE_S, Observer
+from rollout.observer import Answer
 from rollout.store import StoreError
 from tests.core.scene import ROLLOUT
 from tests.core.test_serve import PATIENCE_S, Desk
@@ -89,3 +90,15 @@ def test_a_successor_without_an_observer_looks_by_itself(desk: Observed) -> None
     desk.server.begin()
     desk.serve(lambda: desk.world.row.closed_at is not None)
     assert desk.world.row.outcome == "promoted"
+
+
+def test_after_the_clock_was_set_nothing_that_was_read_is_believed(desk: Observed) -> None:
+    """What was read an hour ago looks new by a clock that was set back, and a dead side passes its gate."""
+    desk.server.begin()
+    desk.settle()
+    now = desk.world.clock.now()
+    desk.observer._answers.put({"what": Answer("met", "then")}, now)
+    desk.world.clock._now -= 3600.0
+    desk.server._heed_clock()
+    desk.world.clock._now += 3600.0
+    assert desk.observer._answers.get("what", now - 1, now) is None

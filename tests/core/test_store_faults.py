@@ -167,8 +167,9 @@ def test_a_full_disk_loses_one_write_and_not_the_store(tmp_path: Path, keeps_tra
     path = tmp_path / "rollout.db"
     mine = Store(path)
     mine.open_rollout("shop-1", "shop", {}, "h", at=1.0, actor="me")
-    failing = Failing(mine.db._db, keeps_transaction=keeps_transaction)
-    mine.db._db = failing  # type: ignore[assignment]
+    inside: Any = mine.db
+    failing = Failing(inside._db, keeps_transaction=keeps_transaction)
+    inside._db = failing
     with pytest.raises(StoreError, match="disk is full"):
         mine.append("shop-1", 0, "entered", "preparing", {}, 2.0)
     failing.broken = False

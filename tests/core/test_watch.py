@@ -337,7 +337,7 @@ def test_a_tick_is_not_endless(scene: Scene) -> None:
     for _ in range(3):
         observer._read_facts(many)
     assert asked == [FACTS_A_READ] * 3, "one read a tick"
-    assert all(each.answered_at for each in many.values()), "and each had its turn"
+    assert all(each.turn_at for each in many.values()), "and each had its turn"
 
 
 class Silent:

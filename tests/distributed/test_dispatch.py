@@ -17,11 +17,11 @@ from tests.core.scene import RIVAL
 from tests.distributed.hall import Hall, quick_plan
 
 
-def due(hall: Hall) -> Sequence[WakeUp]:
+def due(hall: Hall, named: list[str] | None = None) -> Sequence[WakeUp]:
     """What a dispatcher would queue now."""
     assert hall.place.url
     with psycopg.connect(hall.place.url, row_factory=psycopg.rows.dict_row) as db:
-        return wake_ups(db.execute(DUE).fetchall())
+        return wake_ups(db.execute(DUE, {"named": named}).fetchall())
 
 
 def queued(hall: Hall, lock: str, status: str = "todo") -> None:
@@ -33,7 +33,10 @@ def queued(hall: Hall, lock: str, status: str = "todo") -> None:
 def test_what_is_due_is_queued(hall: Hall) -> None:
     """A rollout is due, and nobody is told."""
     hall.open()
-    assert due(hall) == [WakeUp("shop-1", LATER, STORY)]
+    hall.open("other")
+    assert due(hall) == [WakeUp("shop-1", LATER, STORY), WakeUp("other-1", LATER, STORY)]
+    assert due(hall, ["other-1"]) == [WakeUp("other-1", LATER, STORY)]
+    assert due(hall, []) == []
 
 
 def test_what_is_not_due_or_closed_is_not_queued(hall: Hall) -> None:

@@ -26,6 +26,7 @@ from rollout.presence import (
     present_driver,
     present_workers,
 )
+from rollout.rows import Row
 from tests.core.scene import HOLDER, RIVAL, ROLLOUT, World, always_pass
 
 
@@ -162,10 +163,10 @@ def test_a_decision_that_came_meanwhile_is_not_put_off(bench: Bench) -> None:
 def test_a_store_that_fails_is_no_trouble_of_the_rollout(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that is gone for a moment is told once for each rollout."""
 
-    def gone(rollout: str) -> bool:
+    def gone(rollout: str) -> Row:
         raise StoreError("no answer")
 
-    monkeypatch.setattr(bench.world.store, "knows", gone)
+    monkeypatch.setattr(bench.world.store, "rollout", gone)
     bench.worker.carry_out(ROLLOUT)
     assert bench.told == [] and bench.worker.acting == set()
 
@@ -173,7 +174,7 @@ def test_a_store_that_fails_is_no_trouble_of_the_rollout(bench: Bench, monkeypat
 def test_what_people_said_is_told_with_what_follows(bench: Bench) -> None:
     """Nobody learns from a worker's lines why it turned back."""
     bench.worker.carry_out(ROLLOUT)
-    told = [each for each in bench.told if isinstance(each, Ended)][0]
+    told = next(each for each in bench.told if isinstance(each, Ended))
     assert [entry.kind for entry in told.entries][:2] == ["opened", "entered"]
     assert told.job.step
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -109,6 +111,38 @@ def test_without_the_store(warm: Fleet, broken: str) -> None:
     assert list((warm.state / "spool").iterdir()), "the decision is kept beside the cards"
     waited = warm.rollout("rollback", SERVICE)
     assert "Traceback" not in waited.err
+    assert warm.weights == BACK
+
+
+def test_what_is_only_on_file_is_no_success(warm: Fleet) -> None:
+    """The balancer died and its port is taken: nobody is served, and the engineer goes back to bed."""
+    host, _, port = json.loads((warm.balancer / "config.json").read_text())["listen"].rpartition(":")
+    for who in ("parent", "worker"):
+        os.kill(warm.pid_of(who), signal.SIGKILL)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        wait_until(lambda: taken.connect_ex((host, int(port))) != 0, "nobody listens any more")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((host, int(port)))
+        taken.listen()
+        done = warm.rollout("rollback", SERVICE, "--no-wait")
+    assert done.code == 5, done
+    assert "nobody serves by that" in done.err and f"port {port}" in done.err
+    assert done.err.rstrip().endswith(f"which is harmless: rollout rollback {SERVICE}")
+    again = warm.rollout("rollback", SERVICE, "--no-wait")
+    assert again.code == 0, again
+    assert warm.weights == BACK
+
+
+def test_a_lost_connection_ends_nothing(warm: Fleet) -> None:
+    """The terminal of the engineer goes away with its reader, in the middle: traffic stays on the bad side."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [*PROGRAM, "rollback", SERVICE, "--no-wait"]
+    process = subprocess.Popen(command, cwd=warm.folder, env=environment(warm.folder), stdout=writes, stderr=writes)
+    os.close(writes)
+    assert process.wait(30) == 0
     assert warm.weights == BACK
 
 

@@ -96,6 +96,24 @@ def test_nobody_there_is_no_answer(tmp_path: Path) -> None:
     assert client.ask(f"unix://{tmp_path}/file", ["rollback"], Heard().say) is None
 
 
+@pytest.mark.parametrize(
+    ("accepted", "waited_s"), [(None, client.NEWS_S), (False, 5 + client.NEWS_S), (True, 5 + client.WATCH_S)]
+)
+def test_a_server_that_lives_and_gets_nowhere_is_left(accepted: bool | None, waited_s: float) -> None:
+    """The server's call to its platform hangs; it says each second that it lives, and the engineer waits for ever."""
+    now, heard = [0.0], Heard()
+
+    def next_line() -> bytes:
+        now[0] += 1.0
+        assert now[0] < 1000, "it waits for ever"
+        if now[0] == 5.0 and accepted is not None:
+            return json.dumps({"say": "moving", "facts": {"accepted": accepted}}).encode()
+        return b'{"alive": true}'
+
+    assert client.heard(next_line, heard.say, now=lambda: now[0]) is None
+    assert now[0] == waited_s and "gets nowhere; going on directly" in heard.lines[-1]
+
+
 @given(st.lists(st.binary(max_size=40)))
 def test_no_answer_breaks_the_client(lines: list[bytes]) -> None:
     """A newer server's answer ends the command with a traceback."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.actor import same_person, this_person
-from rollout.hotline.request import LONGEST_WORD, MOST_BYTES, MOST_WORDS, BadRequest, Request, parse_request
+from rollout.hotline.answering import Answering
+from rollout.hotline.request import (
+    LONGEST_WORD,
+    MOST_BYTES,
+    MOST_WORDS,
+    NOBODYS,
+    BadRequest,
+    Request,
+    parse_request,
+)
+from rollout.rescue.told import Told
 
 
 def raw(**asked: Any) -> bytes:
@@ -29,6 +40,25 @@ def test_the_fleet_is_the_servers_own() -> None:
     asked = ["rollback", "--config", "/etc/other.yaml", "shop", "--config=/x", "--server", "unix:///y", "--server=z"]
     assert parse_request(raw(arguments=asked)).arguments == ("rollback", "shop")
     assert parse_request(raw(arguments=["--config", "/x", "rollback"])).arguments == ("rollback",)
+
+
+@pytest.mark.parametrize("option", NOBODYS)
+@pytest.mark.parametrize("form", ["{} x", "{}=x"])
+def test_the_servers_credentials_are_for_its_fleet_only(option: str, form: str) -> None:
+    """Whoever has a token moves any traffic of the account, or has signed requests sent to an endpoint of his own."""
+    with pytest.raises(BadRequest, match=option):
+        parse_request(raw(arguments=["rollback", "i-1", *form.format(option).split()]))
+
+
+@pytest.mark.parametrize("short", ["--provide=aws", "--endpoint=http://x", "--conf=/etc/x.yaml", "--reg=x"])
+def test_a_shortened_option_is_no_way_around(tmp_path: Path, short: str) -> None:
+    """The bound above is passed by leaving letters out."""
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text("state: state\n")
+    told = Told()
+    asked = parse_request(raw(arguments=["rollback", "shop", short]))
+    assert Answering(fleet)(asked, "ana@desk", told.say) == 2
+    assert told.facts["unknown"] == [short]
 
 
 @pytest.mark.parametrize(

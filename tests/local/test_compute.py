@@ -191,6 +191,8 @@ def test_without_a_balancer_the_ports_are_asked(fleet: Fleet) -> None:
     (Path(target["dir"]) / "config.json").write_text("{")
     seen = rollback.read(target)
     assert (seen["healthy"]["blue"], seen["unhealthy"]["blue"], seen["unknown"]["blue"]) == (1, 0, 0)
+    assert seen["unproven"].startswith("the balancer does not run: ") and "config.json" in seen["unproven"]
+    assert seen["in_flight"] == {"blue": None, "green": None}, "nobody counts"
     process = psutil.Process(fleet.record(service, fleet.instances(service)[0])["pid"])
     process.kill()
     wait_until(lambda: rollback.read(target)["unhealthy"]["blue"] == 1, "its death was never seen")

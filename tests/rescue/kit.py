@@ -118,7 +118,7 @@ class Night:
 
     def rollback(self, *arguments: str) -> int:
         """The exit code of the command; what it said is kept."""
-        code, self.unfinished = emergency.main(["--config", str(self.fleet), "rollback", *arguments], self.clock)
+        code, self.unfinished = emergency.main(["rollback", *arguments], self.clock)
         said = self._capsys.readouterr()
         self.out, self.err = said.out, said.err
         return code
@@ -141,4 +141,6 @@ def a_night(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setitem(sys.modules, "providers.toy", package)
     monkeypatch.setitem(sys.modules, "providers.toy.rollback", toy)
     monkeypatch.delenv("ROLLOUT_SERVER", raising=False)
-    return Night(folder, toy, FakeTime(), capsys)
+    night = Night(folder, toy, FakeTime(), capsys)
+    monkeypatch.setenv("ROLLOUT_CONFIG", str(night.fleet))
+    return night

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,11 @@ def swap(kind: str, at: float = 1.0, step: str = "swap:1:50") -> Entry:
     return entry(kind, step, at, weights={"blue": 50, "green": 50})
 
 
+def found_done(step: str = "swap:1:50") -> Entry:
+    """A step that was done already when it was looked at."""
+    return Entry("shop-1", 1, 99.5, 1, "done", step, {"value": {"already": True}}, "", "")
+
+
 @pytest.mark.parametrize(
     ("entries", "doubt"),
     [
@@ -38,6 +44,11 @@ def swap(kind: str, at: float = 1.0, step: str = "swap:1:50") -> Entry:
         ([swap("intended")], "swap:1:50"),
         ([swap("intended", 1.0), swap("intended", 99.0), swap("done")], ""),  # the first one had its time
         ([swap("intended", 97.0), swap("intended", 99.0), swap("done")], "swap:1:50"),
+        ([swap("intended", 99.0), swap("failed", 99.5)], "swap:1:50"),  # given up, after it timed out
+        ([swap("intended", 90.0), swap("failed", 99.5)], ""),
+        ([swap("intended", 99.0), found_done()], "swap:1:50"),  # by whatever: this write may still be on its way
+        ([swap("intended", 90.0), swap("intended", 99.0), found_done()], "swap:1:50"),
+        ([swap("intended", 99.0), swap("done")], ""),
         ([swap("intended"), swap("done"), swap("intended", step="swap:2:100")], "swap:2:100"),
         ([entry("intended", "mirror", image="x")], ""),
         ([entry("intended", "attach:1", slot="green")], "attach:1"),
@@ -120,6 +131,45 @@ def test_weights_that_a_person_set_are_told_and_replaced(night: Night) -> None:
     assert "now blue 30 %, green 70 %" in night.err and "somebody else set these weights" in night.err
     decision = Journal(store.entries("shop-1")).decision
     assert decision is not None and decision.data["route"] == {"blue": 30, "green": 70}
+
+
+@pytest.mark.parametrize("skew_s", [-20.0, 0.0, 20.0])
+def test_the_clock_of_whoever_drove_decides_nothing(night: Night, skew_s: float) -> None:
+    """The driver's machine is 20 s behind: its lost write seems long gone, and undoes the rollback after success."""
+    store, at = night.store(), night.clock.now + skew_s - 1.0
+    intent = {"token": "t", "attempt": 1, "args": {"weights": {"blue": 0, "green": 100}}, "seen": {}}
+    for _ in range(2):
+        store.append("shop-1", 0, "intended", "swap:2:100", intent, at)
+    store.append("shop-1", 0, "done", "swap:2:100", {"value": {}}, at)
+    assert night.rollback("shop") == exits.DONE
+    assert night.clock.now - 1000.0 >= CARD.write_timeout_s
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_persons_word_over_a_way_back_that_halted_is_on_record(night: Night, forced: bool) -> None:
+    """It turned back by itself and halted; a person forces it, and nobody can tell who did, or that it was forced."""
+    store = night.store()
+    head = len(store.entries("shop-1"))
+    store.decide("shop-1", head, "roll_back_decided", {"actor": "rollout", "reason": "gate", "deny": False}, 2.0)
+    store.decide("shop-1", head + 1, "halted", {"reason": "blue is sick"}, 3.0, outcome="halted")
+    assert night.rollback("shop", "--reason", "it is well again", *(["--force"] if forced else [])) == exits.DONE
+    said = store.entries("shop-1")[-1]
+    assert (said.kind, said.data["forced"], said.data["reason"]) == ("resumed", forced, "it is well again")
+    assert said.data["by_person"] is True and store.rollout("shop-1").outcome == "running"
+    assert night.rollback("shop") == exits.DONE
+    assert len(store.entries("shop-1")) == said.seq, "twice is once"
+
+
+def test_the_way_back_is_looked_at_again_where_nothing_fences(night: Night) -> None:
+    """The window closes while the store is waited for, and traffic is sent to a side that was just given up."""
+
+    def read(target: Any) -> dict[str, Any]:
+        night.cards.write(replace(CARD, closed="retired"))
+        return real(target)
+
+    real, night.toy.read = night.toy.read, read  # type: ignore[method-assign]
+    assert night.rollback("shop", "--no-cold") == exits.PERSON_NEEDED
+    assert night.toy.calls == [] and "Traffic stays on green" in night.err
 
 
 def test_the_own_weights_are_nobody_elses(night: Night) -> None:

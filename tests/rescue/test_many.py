@@ -154,6 +154,12 @@ def test_a_drill_of_all_changes_nothing(fleet: Night, toys: Toys) -> None:
     assert all(toy.calls == [] for toy in toys.of.values())
 
 
+def test_a_drill_says_nothing_of_success(fleet: Night) -> None:
+    """After a drill of all, everybody believes that traffic is back."""
+    assert fleet.rollback("--all", "--drill") == exits.DONE
+    assert "are back" not in fleet.err and "could be put back; nothing was changed" in fleet.err.splitlines()[-1]
+
+
 def test_nothing_open_says_so(fleet: Night) -> None:
     """An empty summary is taken for success."""
     for name in NAMES:

@@ -74,6 +74,9 @@ class ToyCatalogue:
             raise UnknownName(unknown_name("check", name, self.kinds), listed(list(self.kinds)))
         return self.kinds[name]
 
+    def place_of(self, provider: str, options: Mapping[str, Any]) -> dict[str, str]:
+        return {}
+
 
 Read = Callable[[str], Fleet]
 Refused = Callable[[str], list[SettingsError]]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rollout.settings import SettingsErrors, load
-from rollout.state_dir import StateUnreadable, find_fleet_file, state_dir_of, written_state
+from rollout.state_dir import GLANCED_BYTES, StateUnreadable, find_fleet_file, state_dir_of, written_state
 from tests.settings.conftest import ToyCatalogue, service
 
 
@@ -133,3 +133,15 @@ def test_finder_needs_the_standard_library_only() -> None:
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_state_that_stands_too_far_down_is_refused(tmp_path: Path) -> None:
+    """In a file of thousands of services the emergency path looks for the store in another folder than all others."""
+    file = tmp_path / "fleet.yaml"
+    filler = "# " + "x" * 97 + "\n"
+    file.write_text(service() + filler * (GLANCED_BYTES // len(filler) + 1) + "state: elsewhere\n")
+    with pytest.raises(SettingsErrors, match=r"state: cannot be read at a glance.*within the first MiB"):
+        load(file, ToyCatalogue())
+    file.write_text("state: elsewhere\n" + file.read_text().replace("state: elsewhere\n", ""))
+    assert state_dir_of(file) == tmp_path / "elsewhere"
+    assert load(file, ToyCatalogue()).state == "elsewhere"

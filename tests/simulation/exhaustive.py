@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from tests.simulation.boundary import FAULTS
-from tests.simulation.people import Emergency, edit_by_hand, on_call
+from tests.simulation.night import Emergency
+from tests.simulation.people import edit_by_hand, on_call
 from tests.simulation.scene import Scene
 from tests.simulation.weather import HOUR_S, grow, lose_a_warm_host, second_driver, set_clock, turn_bad, turn_good
-from tests.simulation.words import adopt, hold, pause
+from tests.simulation.words import adopt, freeze, hold, pause
 from tests.simulation.world import Outcome, World, simulate
 
 Act = Callable[[World], None]
@@ -48,6 +49,7 @@ STORIES: Mapping[str, Story] = {
 OLD_ACTS: Mapping[str, Act] = {
     "on-call": on_call,
     "emergency": lambda world: Emergency(world).begin(),
+    "emergency, with the store": lambda world: Emergency(world, store=True).begin(),
     "edit, then abort": edit_by_hand,
     "edit, then resume": edit_by_hand,
 }
@@ -59,6 +61,7 @@ NEW_ACTS: Mapping[str, Act] = {
     "hour back": lambda world: set_clock(world, -HOUR_S),
     "second driver": second_driver,
     "hold": hold,
+    "freeze": freeze,
 }
 ACTS = {**OLD_ACTS, **NEW_ACTS}
 
@@ -109,9 +112,9 @@ def cases(name: str) -> Iterator[Case]:
 HOUSEKEEPING = ("store.take_lease", "store.release_lease", "store.save_wait")
 REPEATED = ("throttled", "denied", "crash after", "store error", "edit, then resume")
 TELLING: Mapping[str, tuple[str, ...]] = {
-    "good": ("pause", "adopt", "hour back", "second driver"),
+    "good": ("pause", "adopt", "hour back", "second driver", "freeze"),
     "good, user's pair, lease runs out": ("adopt", "hour forward"),
-    "bad under traffic": ("pause", "adopt", "hour back", "second driver"),
+    "bad under traffic": ("pause", "adopt", "hour back", "second driver", "freeze"),
     "warm, hosts die, load grows": ("hold", "adopt", "hour forward", "second driver"),
     "warm, turns bad for a while": ("hold", "pause"),
     "warm, turns bad and may go back": ("pause", "hour forward"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from providers.memory import views
 from providers.memory.model import Mutation
 from rollout.journal import Entry
+from rollout.phases import PROMOTED
 from tests.simulation.weather import NOTICED_S
 
 if TYPE_CHECKING:
@@ -103,6 +104,24 @@ def a_held_service_begins_nothing_forward(world: World, entry: Entry, process: P
     return f"{entry.step} was meant while held" if _forward_step(entry) else ""
 
 
+def a_frozen_service_begins_nothing_forward(world: World, entry: Entry, process: Process | None) -> str:
+    """While all is frozen, no job that began since means a forward step."""
+    froze_at = world.people.froze_at
+    if froze_at is None or process is None or process.job_began < froze_at:
+        return ""
+    return f"{entry.step} was meant while frozen" if _forward_step(entry) else ""
+
+
+def a_window_that_closed_lets_nothing_forward(world: World, entry: Entry, process: Process | None) -> str:
+    """Once its window closed, what was not promoted takes no step forward; but what may finish does, with traffic."""
+    window = world.plan.window if world.plan else None
+    if window is None or window.closes_at is None or world.journal.phase in PROMOTED or world.journal.adoption:
+        return ""
+    may_finish = window.at_end == "finish" and world.journal.intended_routes()
+    late_s = entry.at - window.closes_at
+    return f"{entry.step} {late_s:.0f} s late" if _forward_step(entry) and late_s >= 0 and not may_finish else ""
+
+
 def _forward_step(entry: Entry) -> bool:
     """Tending the way back is none."""
     return entry.kind == "intended" and not entry.step.startswith(("back:", "adopt:")) and ":warm:" not in entry.step
@@ -170,6 +189,8 @@ AT_A_MUTATION = (adoption_moves_no_traffic, adoption_gives_up_the_other_side_onl
 AT_AN_ENTRY = (
     a_paused_rollout_begins_nothing_forward,
     a_held_service_begins_nothing_forward,
+    a_frozen_service_begins_nothing_forward,
+    a_window_that_closed_lets_nothing_forward,
     adoption_means_no_traffic,
     what_was_adopted_is_what_serves,
     warnings_alternate,

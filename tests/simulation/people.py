@@ -1,14 +1,11 @@
-"""What people do to a running rollout: on-call through the store, the emergency path, edits by hand, going on."""
+"""What people do to a running rollout: on-call through the store, edits by hand, going on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from providers.base import HoldMark, ProviderError, Slot, plain, weights_for
-from providers.memory import rollback
+from providers.base import Slot, weights_for
 from rollout.decide import CannotTurnBack, decide_roll_back
-from rollout.readiness import Side, may_serve
 from tests.simulation.invariants import Violation
 from tests.simulation.scene import SERVICE
 from tests.simulation.words import adopt
@@ -69,75 +66,6 @@ def edit_by_hand(world: World) -> None:
     world.people.edited_at, world.people.edit_stands = len(world.boundary.made), True
     world.people.halts_expected, world.settled_on = True, None
     world.cloud.edit_by_hand(SERVICE, weights=weights_for(*HAND_WEIGHTS))
-
-
-class Emergency:
-    """The emergency path, store unreachable: card, traffic first, then the mark, then reading back until T has passed.
-
-    `heeds_valid_until` off is what a mutation test switches off.
-    """
-
-    heeds_valid_until = True
-
-    def __init__(self, world: World, number: int = 1) -> None:
-        self.world, self.token, self.writes = world, f"emergency-{number}", 0
-        self.marked_s = 0.0
-
-    def begin(self) -> None:
-        world, card = self.world, self.world.cards.get(SERVICE.name)
-        now = world.clock.now()
-        if card is None or card.closed or card.rollout != world.rollout:
-            return world.tell("person", "emergency: there is no open card")
-        if self.heeds_valid_until and card.valid_until is not None and now >= card.valid_until:
-            return world.tell("person", "emergency: refused, the card's window is closed")
-        seen = self._state(card.target)
-        original, replacement = (_side(seen, slot) for slot in (card.original, card.replacement))
-        go, why = may_serve(original, replacement, card.capacity, was_healthy=card.was_healthy)
-        if seen["weights"][card.original] != 100 and not go:
-            return world.tell("person", f"emergency: refused, {why}")
-        world.tell("person", f"emergency rollback to {card.original}")
-        self.card = card
-        world.people.halts_expected = True
-        self._put_back()
-        return None
-
-    def _state(self, target: Mapping[str, Any]) -> dict[str, Any]:
-        return rollback.read(target)
-
-    def _put_back(self) -> None:
-        """Traffic first; then the mark."""
-        world, card, self.writes = self.world, self.card, self.writes + 1
-        weights: dict[Slot, int] = {"blue": card.way_back["blue"], "green": card.way_back["green"]}
-        try:
-            rollback.put_back(card.target, weights, f"{self.token}-{self.writes}")
-        except ProviderError as error:
-            return world.tell("person", f"emergency: {error}")
-        world.people.edit_stands = False
-        if not self.marked_s:
-            self.marked_s, now = world.steady.now(), world.clock.now()
-            mark = HoldMark(card.rollout, 0, "blue" if card.original == "blue" else "green", "person", now)
-            rollback.set_mark(card.target, plain(mark), f"{self.token}-mark")
-        return world.later(0.5, self._read_back)
-
-    def _read_back(self) -> None:
-        world = self.world
-        if self._state(self.card.target)["weights"] != self.card.way_back:
-            self._put_back()
-        elif world.steady.now() > self.marked_s + self.card.write_timeout_s:
-            world.tell("person", "emergency: done")
-            world.settled_on = self.card.original
-            world.later(1.0, self._merge)
-        else:
-            world.later(0.5, self._read_back)
-
-    def _merge(self) -> None:
-        """The store is back: what was spooled becomes a decision."""
-        if self.world.journal.closed is None and self.world.rollout == self.card.rollout:
-            on_call(self.world)
-
-
-def _side(seen: Mapping[str, Any], slot: str) -> Side:
-    return Side(*(seen[judged][slot] for judged in ("healthy", "unhealthy", "unknown")))
 
 
 class Rescue:

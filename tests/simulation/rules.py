@@ -9,15 +9,19 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from rollout import acts, bluegreen, decide, gate, run, vigil
+from rollout import acts, bluegreen, decide, gate, run, standstill, vigil
 from rollout.decide import Readiness
 from rollout.engine import job
+from rollout.freeze import STEP as FROZEN
 from rollout.journal import Journal
+from rollout.rescue import deciding, putting_back
+from rollout.rescue.moving import Move
 from rollout.run import Run
 from rollout.store import Store
 from tests.simulation.exhaustive import STORIES, Case, Story, baseline, world_of
 from tests.simulation.exhaustive import run as run_case
-from tests.simulation.people import Emergency, edit_by_hand, on_call
+from tests.simulation.night import Emergency
+from tests.simulation.people import edit_by_hand, on_call
 from tests.simulation.scene import Scene
 from tests.simulation.weather import grow
 from tests.simulation.words import adopt
@@ -74,6 +78,19 @@ def late_swap_then_on_call() -> Iterator[Outcome]:
             yield simulate(world)
 
 
+def late_swap_then_emergency() -> Iterator[Outcome]:
+    """The same, with the emergency path, which has the store: it is done at once unless it sees that it has to wait."""
+    story = Story(Scene(cas=False))
+    swaps = [number for number, (_, made) in enumerate(baseline("good").calls) if made == "traffic.set_weights"]
+    for number in swaps:
+        for late_s in (1.0, 3.0, 4.9):
+            for after in (1, 2, 3):
+                world = world_of(story)
+                world.boundary.faults[number], world.boundary.late_s = "late", late_s
+                world.boundary.before[number + after] = Emergency(world, store=True).begin
+                yield simulate(world)
+
+
 def original_sick_then_on_call() -> Iterator[Outcome]:
     """The balancer calls the original unhealthy for a while; on-call asks to roll back meanwhile."""
     world = world_of(STORIES["good"])
@@ -111,6 +128,10 @@ def _no_hold(self: Run, step: str, wanted: Any, put_back: Any, until_at: float) 
 
 
 _rest, _note, _finding, _until = Run.rest, Run.note, gate.finding_of, Run.until
+
+
+def _not_held(self: Move) -> Any:
+    return self.thin.read(self.card.target)
 
 
 def _no_quiet(self: Run, step: str, until_at: float, **more: Any) -> None:
@@ -178,6 +199,24 @@ def _paused_everywhere() -> Iterator[Outcome]:
     return one_case_at("good", "store.append", "pause")()
 
 
+def _deaf_to_freezes(run: Run) -> Any:
+    word = _told(run)
+    return None if word and word["step"] == FROZEN else word
+
+
+def _frozen_everywhere() -> Iterator[Outcome]:
+    return one_case_at("good", "store.append", "freeze")()
+
+
+def _window_closes() -> Iterator[Outcome]:
+    """At every second of a rollout."""
+    return (
+        simulate(world_of(Story(Scene(window_s=float(second)), ends="rolled_back"))) for second in range(20, 140, 8)
+    )
+
+
+_told = vigil.told_to_stand_still
+
 RULES: Mapping[str, Rule] = {
     "route and mark are read before every write": Rule(
         *(Run, "guard", _no_guard, _edit_or_emergency),
@@ -187,8 +226,14 @@ RULES: Mapping[str, Rule] = {
         Run, "hold", _no_hold, late_swap_then_on_call, ("put_back_stays_put_back",)
     ),
     "the emergency path heeds valid_until": Rule(
-        *(Emergency, "heeds_valid_until", False, emergency_at_the_end),
+        *(putting_back, "raise_if_closed", lambda *_: None, emergency_at_the_end),
         ("a_side_with_traffic_has_its_capacity", "ends_within_a_bound", "halts_only_when_it_must"),
+    ),
+    "the emergency path waits for a write that may still land": Rule(
+        *(deciding, "unanswered", lambda *_, **__: "", late_swap_then_emergency), ("put_back_stays_put_back",)
+    ),
+    "a way back that nothing fences is watched": Rule(
+        *(Move, "hold", _not_held, late_swap_then_emergency), ("put_back_stays_put_back",)
     ),
     "retire waits for a quiet time": Rule(
         Run, "rest", _no_quiet, undisturbed("good"), ("the_original_is_not_given_up_early",)
@@ -224,6 +269,14 @@ RULES: Mapping[str, Rule] = {
     "a paused rollout stands still": Rule(
         *(vigil, "stand_still_if_told", lambda _: None, _paused_everywhere),
         ("a_paused_rollout_begins_nothing_forward",),
+    ),
+    "what cannot be undone in its window is not begun": Rule(
+        *(standstill, "turn_back_if_closing", lambda *_, **__: None, _window_closes),
+        ("a_window_that_closed_lets_nothing_forward", "ends_within_a_bound"),
+    ),
+    "a frozen rollout stands still": Rule(
+        *(vigil, "told_to_stand_still", _deaf_to_freezes, _frozen_everywhere),
+        ("a_frozen_service_begins_nothing_forward",),
     ),
     "the warm side is tended": Rule(
         *(acts, "is_way_back_too_small", lambda _: False, _load_grows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from healthchecks.base import Subject, Verdict
 from healthchecks.registry import ask_safely, load
@@ -11,7 +12,7 @@ from providers.base import Provider, Service
 from providers.memory.cloud import SimCloud
 from providers.memory.model import ImageBehaviour, Settings
 from rollout.gate import GateRule
-from rollout.plan import GATES, CheckSpec, Gate, Plan, choose_original, raise_if_unsafe
+from rollout.plan import GATES, CheckSpec, Gate, Plan, PlanWindow, choose_original, raise_if_unsafe
 
 SERVICE = Service("shop")
 WRITE_TIMEOUT_S = 5.0
@@ -67,6 +68,8 @@ class Scene:
     cloud_seed: int = 0
     self_healing: bool = True
     rollback_while_warm: bool = False
+    window_s: float | None = None
+    at_end: Literal["turn_back", "finish"] = "turn_back"
 
     def cloud(self, clock: object) -> SimCloud:
         """The platform as the user's team left it: blue serves `base-1`."""
@@ -116,6 +119,7 @@ class Scene:
             rollback_while_warm=self.rollback_while_warm,
             deadlines=DEADLINES,
             made_at=now,
+            window=PlanWindow(now, now + self.window_s, self.at_end) if self.window_s else None,
         )
         raise_if_unsafe(plan, denials)
         return plan

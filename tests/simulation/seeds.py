@@ -7,7 +7,8 @@ from random import Random
 
 from providers.base import SLOTS
 from tests.simulation.boundary import FAULTS
-from tests.simulation.people import Emergency, approve, edit_by_hand, end_warm, on_call
+from tests.simulation.night import Emergency
+from tests.simulation.people import approve, edit_by_hand, end_warm, on_call
 from tests.simulation.scene import IMAGES, SERVICE, Scene
 from tests.simulation.weather import (
     HOUR_S,
@@ -18,7 +19,7 @@ from tests.simulation.weather import (
     turn_bad,
     turn_good,
 )
-from tests.simulation.words import adopt, hold, pause
+from tests.simulation.words import adopt, freeze, hold, pause
 from tests.simulation.world import Outcome, World, simulate
 
 CALLS = 500  # about what two rollouts make
@@ -44,6 +45,8 @@ def scene_of(random: Random) -> Scene:
         cloud_seed=random.randrange(1 << 16),
         self_healing=random.random() < 0.7,
         rollback_while_warm=random.random() < 0.3,
+        window_s=random.choice([None, None, None, random.uniform(20.0, 200.0)]),
+        at_end=random.choice(["turn_back", "finish"]),
     )
 
 
@@ -79,13 +82,14 @@ def _people(world: World, random: Random) -> None:
     acts: list[Callable[[], None]] = [
         lambda: on_call(world),
         lambda: on_call(world, "abort"),
-        lambda: Emergency(world, random.randrange(1 << 16)).begin(),
+        lambda: Emergency(world, store=random.randrange(2) == 0).begin(),
         lambda: edit_by_hand(world),
         lambda: _lose_machines(world, random),
     ]
     said: list[Callable[[], None]] = [
         lambda: pause(world, random.uniform(5, 120)),
         lambda: hold(world, random.uniform(5, 120)),
+        lambda: freeze(world, random.uniform(5, 300)),
         lambda: adopt(world),
         lambda: second_driver(world),
         lambda: set_clock(world, random.choice([-1, 1]) * random.choice([30.0, 600.0, HOUR_S])),

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from rollout import interventions
+from rollout.freeze import ALL, Freeze, Freezes
 from rollout.holds import Busy, Holds, Taken
 from rollout.interventions import NotAdoptable, NotPossible
 from rollout.rows import Hold
@@ -66,6 +67,20 @@ def release(world: World) -> None:
     world.tell("person", "release")
     world.people.held_at = None
     Holds(world.store.db).release(SERVICE.name, "pipeline", "released", world.clock.now())
+
+
+def freeze(world: World, for_s: float = PAUSE_S) -> None:
+    """`rollout freeze on`, at any moment, and `rollout freeze off` a while later."""
+    Freezes(world.store.db).put(Freeze(ALL, "person", "a payment is going wrong", "", world.clock.now()))
+    world.tell("person", "freeze")
+    world.people.froze_at = len(world.boundary.made)
+    world.later(for_s, lambda: thaw(world))
+
+
+def thaw(world: World) -> None:
+    world.tell("person", "freeze off")
+    world.people.froze_at = None
+    Freezes(world.store.db).lift(ALL, "person", "paid", world.clock.now())
 
 
 def adopt(world: World) -> None:

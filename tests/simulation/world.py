@@ -44,6 +44,7 @@ class People:
     halts_expected: bool = False
     losses_until: float = 0.0
     held_at: int | None = None
+    froze_at: int | None = None
     hurt_s: float | None = None  # the way back lost hosts, or what serves grew
     turned_s: float | None = None  # what serves turned bad
     grew: bool = False

@@ -166,3 +166,27 @@ def test_outside_of_a_window_only_with_a_reason(typed: Typed, tmp_path: Path) ->
     store = Store(tmp_path / ".rollout" / "rollout.db")
     assert store.rollouts() == [] and Freezes(store.db).all(0.0) == []
     store.close()
+
+
+def test_nothing_is_stood_up_while_it_is_frozen(typed: Typed) -> None:
+    """Everything is to stand still, and a nightly job launches hosts."""
+    typed("freeze", "on", "shop", "--reason", "an incident")
+    code, _, err = typed("up", "shop", "--image", "base-1")
+    assert code == 6 and "shop is frozen (service:shop)" in err and "rollout freeze off service:shop" in err, err
+    assert typed("up", "till", "--image", "base-1")[0] != 6, "only what is frozen"
+
+
+def test_bake_says_that_it_is_not_begun_while_frozen(typed: Typed) -> None:
+    """Somebody plans a night around a command that will be refused."""
+    assert "frozen" in typed("bake", "--help")[1] and "frozen" in typed("up", "--help")[1]
+
+
+def test_a_frozen_service_is_not_baked(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host is launched in the middle of an incident."""
+    from providers.memory import adapter
+
+    begun = list[str]()
+    monkeypatch.setattr(adapter, "bake", lambda *_, **__: begun.append("bake"), raising=False)
+    typed("freeze", "on", "--reason", "an incident")
+    code, _, err = typed("bake", "shop")
+    assert code == 6 and "frozen" in err and not begun

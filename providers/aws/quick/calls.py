@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -13,15 +15,18 @@ from providers.aws.needed import boto3_needed
 from providers.aws.quick.sharing import Pace, Together
 from providers.base import NotFound, ProviderError, Throttled, Transient, Weights
 
-AT_ONCE = 8
+AT_ONCE, KINDS = 8, 4
 PAUSES_S = (0.2, 0.4, 0.8, 1.6)
 """After each answer that it was too often: three seconds together, in which AWS grants thirty reads more."""
-FRESH_S = 1.0
-"""So old what is written over may be: as if the write had taken that long."""
-JUDGED_S = 10.0
+JUDGED_S = 30.0
+"""So old a target group's health may be for one of many that ask. AWS tells it of one a call, and grants ten a second:
+five hundred take fifty seconds for one look at each."""
 READS = (40.0, 10.0)
 """At once, and each second after: what AWS says that it grants (quotas.py)."""
+WRITES = (20.0, 3.0)
+"""What AWS does not tell, and is kept to once it has refused one: a careful guess (quotas.py)."""
 ARNS_A_CALL = 20
+GROUPS_A_CALL = 100
 Action = Mapping[str, Any]
 Route = Mapping[str, Any]
 """One of a card's `routes`: listener, rule, the target group of each slot, and the actions as they were."""
@@ -53,31 +58,44 @@ class Calls:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place, self._client, self._sleep, self._clock = place, client, sleep, clock
-        self._pool = ThreadPoolExecutor(AT_ONCE)
-        self._pace = Pace(*READS, clock, sleep)
-        self._listeners = Together(lambda arns: self._described(arns, rules=False), ARNS_A_CALL, self._pool.submit)
-        self._rules = Together(lambda arns: self._described(arns, rules=True), ARNS_A_CALL, self._pool.submit)
-        self._tags = Together(self._tagged, ARNS_A_CALL, self._pool.submit)
+        self._patient = False
+        self._pool, self._writers = ThreadPoolExecutor(AT_ONCE), ThreadPoolExecutor(AT_ONCE)
+        self._pace, self._writing = Pace(*READS, clock, sleep), Writing(clock, sleep)
+        start = ThreadPoolExecutor(KINDS).submit
+        self._listeners = Together(lambda arns: self._described(arns, rules=False), ARNS_A_CALL, start)
+        self._rules = Together(lambda arns: self._described(arns, rules=True), ARNS_A_CALL, start)
+        self._tags = Together(self._tagged, ARNS_A_CALL, start)
+        self._sizes = Together(self._sized, GROUPS_A_CALL, start)
         self._judged: dict[str, tuple[float, list[Mapping[str, Any]]]] = {}
-        self._fresh: dict[str, tuple[float, Sequence[Action] | None]] = {}
+
+    def patient(self) -> Calls:
+        """The same for one of many services that are put back at once: it waits a moment, so that one call answers
+        several, and takes health of a moment ago."""
+        found = copy.copy(self)
+        found._patient = True
+        return found
 
     def at_once(self, ask: Callable[..., Any], *arguments: Any) -> Future[Any]:
         return self._pool.submit(ask, *arguments)
 
     def each(self, ask: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """The answers in the order of the items; the first error is raised after all were asked."""
-        asked = [self._pool.submit(ask, item) for item in items]
-        return [answer.result() for answer in asked]
+        return _all_of([self._pool.submit(ask, item) for item in items])
+
+    def each_write(self, write: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """The same; no read is ahead of them in a queue."""
+        return _all_of([self._writers.submit(write, item) for item in items])
 
     def __call__(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Asked too often: again after each of `PAUSES_S`. Lost on the way: once more, at once."""
-        pauses, lost = list(PAUSES_S), False
+        pauses, lost, reads = list(PAUSES_S), False, operation.startswith("describe_")
+        pace: Pace | Writing = self._pace if reads else self._writing
         while True:
-            if operation.startswith("describe_"):
-                self._pace.wait()
+            pace.wait(last=self._patient and operation == "describe_target_health")
             try:
                 return self._once(operation, **arguments)
             except Throttled:
+                pace.refused()
                 if not pauses:
                     raise
                 self._sleep(pauses.pop(0))
@@ -111,18 +129,8 @@ class Calls:
     def actions_of(self, routes: Sequence[Route]) -> dict[str, Sequence[Action] | None]:
         """By listener or rule; None where there is no such one."""
         asked = {resource_of(each): (self._rules if each["rule"] else self._listeners) for each in routes}
-        answers = {resource: together.soon(resource) for resource, together in asked.items()}
-        found = {resource: answer.result() for resource, answer in answers.items()}
-        now = self._clock()
-        self._fresh.update((resource, (now, actions)) for resource, actions in found.items())
-        return found
-
-    def fresh_actions_of(self, routes: Sequence[Route]) -> dict[str, Sequence[Action] | None]:
-        """The same, without asking where all of them were read a moment ago. Good for one time."""
-        known = [self._fresh.pop(resource_of(route), None) for route in routes]
-        if any(each is None or self._clock() - each[0] > FRESH_S for each in known):
-            return self.actions_of(routes)
-        return {resource_of(route): each[1] for route, each in zip(routes, known, strict=True) if each}
+        answers = {resource: together.soon(resource, patient=self._patient) for resource, together in asked.items()}
+        return {resource: answer.result() for resource, answer in answers.items()}
 
     def _described(self, arns: Sequence[str], *, rules: bool) -> dict[str, Sequence[Action]]:
         """One that does not exist has AWS refuse all of them: then each alone."""
@@ -138,7 +146,7 @@ class Calls:
 
     def tags(self, resource: str) -> Future[dict[str, str] | None]:
         """None: there is no such listener or rule."""
-        return self._tags.soon(resource)
+        return self._tags.soon(resource, patient=self._patient)
 
     def tags_of(self, resources: Sequence[str]) -> dict[str, dict[str, str]]:
         """By ARN; those that do not exist are absent."""
@@ -156,13 +164,26 @@ class Calls:
         }
 
     def health(self, target_group: str) -> list[Mapping[str, Any]]:
-        """Of a moment ago where many ask at once: AWS tells it of one target group a call, and grants ten a second."""
+        """One of many takes what was told a moment ago, if all was well then."""
         known = self._judged.get(target_group)
-        if known and self._clock() - known[0] <= JUDGED_S and self._pace.is_low:
+        if self._patient and known and self._clock() - known[0] <= JUDGED_S and _is_well(known[1]):
             return known[1]
         found = list(self("describe_target_health", TargetGroupArn=target_group)["TargetHealthDescriptions"])
         self._judged[target_group] = (self._clock(), found)
         return found
+
+    def size(self, group: str) -> Future[int | None]:
+        """How many hosts of an Auto Scaling group are in service; None: there is no such one."""
+        return self._sizes.soon(group, patient=self._patient)
+
+    def _sized(self, names: Sequence[str]) -> dict[str, int]:
+        from providers.aws.quick.hosts import autoscaling_groups
+
+        listed = autoscaling_groups(self._place, names)
+        return {
+            each["AutoScalingGroupName"]: sum(one.get("LifecycleState") == "InService" for one in each["Instances"])
+            for each in listed
+        }
 
     def pages(self, operation: str, key: str, **arguments: Any) -> list[Any]:
         """All items below `key`, however many pages there are."""
@@ -197,15 +218,52 @@ class Calls:
             return
 
 
+class Writing:
+    """AWS does not tell how many writes it grants: nobody waits before it has refused one, and then all in turn."""
+
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._pace, self._is_refused = Pace(*WRITES, clock, sleep), False
+
+    def wait(self, *, last: bool = False) -> None:
+        if self._is_refused:
+            self._pace.wait(last=last)
+
+    def refused(self) -> None:
+        self._is_refused = True
+        self._pace.refused()
+
+
+def _is_well(listed: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(listed) and all(each["TargetHealth"]["State"] == "healthy" for each in listed)
+
+
+def _all_of(asked: Sequence[Future[Any]]) -> list[Any]:
+    wait(asked)
+    return [answer.result() for answer in asked]
+
+
 def resource_of(route: Route) -> str:
     """What weights and tags are written to: the rule, else the listener."""
     return str(route["rule"] or route["listener"])
 
 
-@lru_cache(maxsize=8)
-def calls_of(place: Place) -> Calls:
-    """Opened once: reading back every moment would otherwise open it every moment."""
-    return Calls(place, open_client(place))
+class Opened:
+    """Calls by place, each opened once: reading back every moment would otherwise open it every moment, and many
+    threads that begin at once would each have a limit of their own."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._opened = lru_cache(maxsize=8)(lambda place: Calls(place, open_client(place)))
+
+    def __call__(self, place: Place) -> Calls:
+        with self._guard:
+            return self._opened(place)
+
+    def cache_clear(self) -> None:
+        self._opened.cache_clear()
+
+
+calls_of = Opened()
 
 
 def open_client(place: Place, api: str = "elbv2") -> Any:

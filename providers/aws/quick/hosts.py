@@ -15,6 +15,8 @@ HOST = re.compile(rf"i-[0-9a-f]+|{ADDRESS.pattern}|[A-Za-z0-9-]+\..+")
 GROUP_TAG = "aws:autoscaling:groupName"
 AS_ADDRESS, AS_NAME = ("private-ip-address", "ip-address"), ("private-dns-name", "dns-name")
 """EC2's filters."""
+MOST_GROUPS = 100
+"""AWS tells fifty, unless it is asked for more."""
 
 
 def is_balancers_name(named: str) -> bool:
@@ -52,8 +54,10 @@ def group_of(instance: Mapping[str, Any]) -> str:
 
 
 def autoscaling_groups(place: Place, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Of these names, at most `MOST_GROUPS`."""
     from providers.aws.errors import translated
 
     with translated(f"autoscaling describe_auto_scaling_groups in {place.region}", place.who):
         client = open_client(place, "autoscaling")
-        return list(client.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))["AutoScalingGroups"])
+        asked = {"AutoScalingGroupNames": list(names), "MaxRecords": MOST_GROUPS}
+        return list(client.describe_auto_scaling_groups(**asked)["AutoScalingGroups"])

@@ -9,7 +9,6 @@ from threading import Event
 from unittest.mock import patch
 
 from fleet_wave.baton import Baton
-
 from rollout.engine import serve
 from rollout.engine.local import Job
 from rollout.engine.serve import Chore, Server
@@ -25,7 +24,7 @@ def jobs_on(baton: Baton) -> Iterator[None]:
 
         def run(self) -> None:
             with baton.turn(self.ticket):
-                super(Timed, self).run()
+                super().run()
 
     with patch.object(serve, "Job", Timed):
         yield

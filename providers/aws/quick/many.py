@@ -1,0 +1,47 @@
+"""The emergency path for one of many services that are put back at once: each read of health is one of ten a second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from providers.aws import rollback
+from providers.aws.quick.calls import Calls
+from providers.base import ProviderError, Slot, Weights, other
+
+Target = Mapping[str, Any]
+
+
+class OneOfMany:
+    """What `providers.aws.rollback` has. `capacity`: so many healthy targets the original needs."""
+
+    def __init__(self, original: Slot, capacity: int) -> None:
+        self._original, self._capacity = original, capacity
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(rollback, name)
+
+    def read(self, target: Target) -> dict[str, Any]:
+        """The original's health first, for that takes long; what stands in the routes is told as it is then."""
+        call = rollback.calls_of_target(target).patient()
+        original = rollback.counts(rollback.judging(call, target, self._original))
+        size = call.size(group) if (group := target.get("groups", {}).get(other(self._original))) else None
+
+        def judged() -> dict[Slot, Mapping[str, int]]:
+            return {self._original: original, other(self._original): self._other_side(call, target, original, size)}
+
+        return rollback.seen(call, target, judged)
+
+    def put_back(self, target: Target, weights: Weights, token: str) -> dict[str, Any]:
+        return rollback.put_back_by(rollback.calls_of_target(target).patient(), target, weights)
+
+    def _other_side(self, call: Calls, target: Target, original: Mapping[str, int], size: Any) -> Mapping[str, int]:
+        """It decides only where the original lacks something, or has less than it. How large it is its Auto Scaling
+        group says, a hundred of them in a call; then its targets are as good as healthy, for that is the worst case."""
+        try:
+            hosts = size.result() if size is not None else None
+        except ProviderError:
+            hosts = None
+        if hosts is None or original["healthy"] < self._capacity or hosts > max(self._capacity, original["healthy"]):
+            return rollback.counts(rollback.judging(call, target, other(self._original)))
+        return {"healthy": hosts, "unhealthy": 0, "unknown": 0}
