@@ -527,7 +527,7 @@ class Insight(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Calls sent, and calls that the platform answered with "too often", by `api.Operation`, since the process began."""
+    """Calls sent, and those answered with "too often", by `api.Operation`, since the process began."""
 
     calls: Mapping[str, int]
     throttled: Mapping[str, int]

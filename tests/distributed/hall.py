@@ -162,7 +162,7 @@ class Hall:
         return [f"{entry.kind} {entry.step}".strip() for entry in self.store.entries(rollout)]
 
     def assert_once_each(self, rollout: str = "shop-1") -> None:
-        """One result for a step, one token for an intent, a whole chain, and no intent of another token without its result."""
+        """One result for a step, one token for an intent, and a whole chain."""
         entries = self.store.entries(rollout)
         assert first_broken_link(entries) == ""
         done = [entry.step for entry in entries if entry.kind in ("done", "ended", "failed")]
