@@ -72,7 +72,7 @@ class Printed(Told):
 def main(arguments: list[str], clock: NightClock = REAL) -> tuple[int, list[str]]:
     """The exit code, and the command line that finishes the story (empty: nothing is left to do here)."""
     asked, unknown = _parser().parse_known_intermixed_args(arguments)
-    told = Printed(asked.json, Again.of(asked))
+    told = Printed(asked.json, Again.of(asked, is_found=_is_found(asked)))
     fleet_file = None
     try:
         with _although_it_hangs_up():
@@ -88,11 +88,23 @@ def main(arguments: list[str], clock: NightClock = REAL) -> tuple[int, list[str]
 
 
 def _fleet_file(asked: argparse.Namespace) -> Path | None:
+    return find_fleet_file(asked.config, os.environ, _here())
+
+
+def _here() -> Path:
     try:
-        here = Path.cwd()
+        return Path.cwd()
     except OSError:  # somebody removed it
-        here = Path("/")
-    return find_fleet_file(asked.config, os.environ, here)
+        return Path("/")
+
+
+def _is_found(asked: argparse.Namespace) -> bool:
+    """Is the fleet file that was named the one that would be found without its name?"""
+    try:
+        found = find_fleet_file(None, os.environ, _here())
+        return bool(asked.config and found and found.samefile(_here() / asked.config))
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -265,7 +277,7 @@ def _rest(asked: argparse.Namespace, fleet_file: Path | None, told: Told, code: 
     if (
         asked.json
         or fleet_file is None
-        or not os.path.isfile(fleet_file)
+        or not _is_there(fleet_file)
         or asked.provider
         or asked.all
         or asked.wave
@@ -287,6 +299,13 @@ def _checked(said: Any) -> list[str]:
     from rollout.rescue import cold
 
     return cold.checked(said)
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:
+        return False
 
 
 def left_over(code: int, unfinished: list[str], error: ImportError) -> int:

@@ -41,7 +41,8 @@ HEAVY = {
     "botocore",
     "google",
     "psutil",
-    "procrastinate", "psycopg",
+    "procrastinate",
+    "psycopg",
     "univers",
 }
 

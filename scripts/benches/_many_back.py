@@ -90,6 +90,7 @@ def figures(home: Path, count: int, few: int) -> list[Figure]:
         Figure("of these: reads of ELB for each service", many["reads"], "calls"),
         Figure("of these: writes of ELB for each service (AWS publishes no limit)", many["writes"], "calls"),
         Figure("of these: refused, and asked for again", many["refused"], "calls"),
+        Figure("of these: held for 15 s more, for the store answered too late", many["held"], "services"),
         Figure(f"{few} services where AWS grants {limits}: all accepted", slow["accepted"], "s"),
         Figure("of these: all marked and read back, and the command ended", slow["ended"], "s"),
     ]
@@ -134,20 +135,22 @@ def put_back(
         )
         ended = time.monotonic() - began
     left = [service.name for service in services if not is_back(account, service)]
-    if done.returncode or left or "late writes" in done.stderr:
+    if done.returncode or left:
         sys.exit(
             f"{len(left)} of {len(services)} are not back, exit code {done.returncode}:\n"
             f"{done.stderr[:2500]} … {done.stderr[-1500:]}"
         )
     asked = Counter(name.partition(".")[2] for _, name in line.applied if name.startswith("elbv2."))
     reads = sum(made for name, made in asked.items() if name.startswith("Describe"))
-    print(f"{dict(asked)}; refused: {dict(line.refused)}", file=sys.stderr)
+    held = [said for said in done.stderr.splitlines() if "late writes" in said]
+    print("\n".join([f"{dict(asked)}; refused: {dict(line.refused)}; held: {len(held)}", *held[:3]]), file=sys.stderr)
     return {
         "accepted": round(max(at for at, name in line.applied if name.partition(".")[2] in TRAFFIC) - began, 1),
         "ended": round(ended, 1),
         "reads": round(reads / len(services), 2),
         "writes": round((asked.total() - reads) / len(services), 2),
         "refused": line.refused.total(),
+        "held": len(held),
     }
 
 

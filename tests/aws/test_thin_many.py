@@ -24,7 +24,7 @@ from tests.aws.wire import Line
 def line(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     """Nobody waits for the limits, nor for others."""
     monkeypatch.setattr(calls, "PAUSES_S", (0.0,) * 4)
-    monkeypatch.setattr("providers.aws.quick.sharing.GATHER_S", 0.0)
+    monkeypatch.setattr(calls, "ALONE_S", 0.0)
     for limit in ("READS", "WRITES"):
         monkeypatch.setattr(calls, limit, (40.0, 1e9))
     with night(scene) as opened:

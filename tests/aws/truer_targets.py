@@ -28,6 +28,18 @@ def users_of(backend: ELBv2Backend, target_group: str) -> list[str]:
     ]
 
 
+def every_use(backend: ELBv2Backend) -> dict[str, set[str]]:
+    """The same of all target groups, in one pass: there may be a thousand."""
+    found: dict[str, set[str]] = {}
+    for balancer in backend.load_balancers.values():
+        for listener in balancer.listeners.values():
+            for rule in listener.rules.values():
+                for action in rule.actions:
+                    for target_group in backend._get_target_group_arns_from(action.data):
+                        found.setdefault(target_group, set()).add(balancer.arn)
+    return found
+
+
 def targets_take_their_time(correcting: Correcting) -> None:
     """AWS: a target is `unused` while no listener or rule names its target group, then `initial` until its checks have
     passed."""
@@ -179,8 +191,8 @@ def a_target_group_serves_one_balancer(correcting: Correcting) -> None:
 
     def guarded(original: Any, self: ELBv2Backend, *args: Any, **given: Any) -> Any:
         answer = original(self, *args, **given)
-        for target_group in self.target_groups:
-            if len(users_of(self, target_group)) > 1:
+        for target_group, users in every_use(self).items():
+            if len(users) > 1:
                 if answer.arn.count("listener-rule"):
                     self.delete_rule(answer.arn)
                 else:

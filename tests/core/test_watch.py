@@ -280,7 +280,9 @@ def test_who_was_not_answered_comes_first(scene: Scene) -> None:
     facts = observer._facts()
     observer._know(set(facts))
     one, other = facts[ROLLOUT], replace(facts[ROLLOUT])
-    observer._subjects["till-1"] = replace(observer._subjects[ROLLOUT], service=Service("till"))
+    shop = observer._subjects[ROLLOUT]
+    assert shop is not None
+    observer._subjects["till-1"] = replace(shop, service=Service("till"))
     scene.world.passes(1)
     for _ in range(4):
         observer._read_facts({ROLLOUT: one, "till-1": other})

@@ -144,9 +144,7 @@ class Night:
 
 
 @pytest.mark.parametrize(("story", "name"), MAY_GO_BACK)
-def test_the_emergency_path_puts_it_back(
-    story: int, name: str, tmp_path: Path, worlds: list[World]
-) -> None:
+def test_the_emergency_path_puts_it_back(story: int, name: str, tmp_path: Path, worlds: list[World]) -> None:
     """At night, after an upgrade, a card and a journal of the earlier release are all that there is."""
     state = tmp_path / "state"
     state.mkdir()

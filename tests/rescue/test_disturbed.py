@@ -15,6 +15,7 @@ import pytest
 from rollout import emergency, exits
 from rollout.journal import Journal
 from rollout.rescue import cold, putting_back
+from rollout.rescue.again import Again
 from tests.rescue.kit import BACK, CARD, Night
 
 
@@ -150,6 +151,25 @@ def test_what_is_printed_works_as_it_is_printed(night: Night, monkeypatch: pytes
     night.toy.fails = {"read again": TimeoutError("no answer")}
     assert night.rollback("shop", "--force", "--config", str(fleet)) == exits.PERSON_NEEDED
     assert f"rollout --config '{fleet}' status shop" in night.err
+
+
+def test_what_is_found_anyhow_need_not_be_named(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line to be typed at night is longer than it has to be."""
+    monkeypatch.delenv("ROLLOUT_CONFIG")
+    monkeypatch.chdir(night.folder)
+    night.toy.healthy = {"blue": 1, "green": 2}
+    assert night.rollback("shop", "--config", str(night.fleet)) == exits.PERSON_NEEDED
+    assert night.err.splitlines()[-1].endswith("nevertheless: rollout rollback shop --force")
+
+
+def test_a_platforms_place_is_named_again() -> None:
+    """The way back of a laptop without a fleet file is told as a command that finds none."""
+    line = ["rollback", "shop", "--provider", "aws", "--region", "eu-1"]
+    again = Again.of(emergency._parser().parse_args(line), is_found=False)
+    assert again.in_line("next: rollout rollback shop --force") == (
+        "next: rollout rollback --provider aws --region eu-1 shop --force"
+    )
+    assert again.in_line("rollout rollback --help") == "rollout rollback --help"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ READS = (40.0, 10.0)
 """At once, and each second after: what AWS says that it grants (quotas.py)."""
 WRITES = (20.0, 3.0)
 """What AWS does not tell, and is kept to once it has refused one: a careful guess (quotas.py)."""
+GATHER_S, ALONE_S = 2.0, 0.05
+"""So long one of many waits for others to ask in the same call: while health is waited for, and when it is not."""
 ARNS_A_CALL = 20
 GROUPS_A_CALL = 100
 Action = Mapping[str, Any]
@@ -62,10 +64,10 @@ class Calls:
         self._pool, self._writers = ThreadPoolExecutor(AT_ONCE), ThreadPoolExecutor(AT_ONCE)
         self._pace, self._writing = Pace(*READS, clock, sleep), Writing(clock, sleep)
         start = ThreadPoolExecutor(KINDS).submit
-        self._listeners = Together(lambda arns: self._described(arns, rules=False), ARNS_A_CALL, start)
-        self._rules = Together(lambda arns: self._described(arns, rules=True), ARNS_A_CALL, start)
-        self._tags = Together(self._tagged, ARNS_A_CALL, start)
-        self._sizes = Together(self._sized, GROUPS_A_CALL, start)
+        self._listeners = Together(lambda arns: self._described(arns, rules=False), ARNS_A_CALL, start, self._gather)
+        self._rules = Together(lambda arns: self._described(arns, rules=True), ARNS_A_CALL, start, self._gather)
+        self._tags = Together(self._tagged, ARNS_A_CALL, start, self._gather)
+        self._sizes = Together(self._sized, GROUPS_A_CALL, start, self._gather)
         self._judged: dict[str, tuple[float, list[Mapping[str, Any]]]] = {}
 
     def patient(self) -> Calls:
@@ -74,6 +76,9 @@ class Calls:
         found = copy.copy(self)
         found._patient = True
         return found
+
+    def _gather(self, full: threading.Event) -> None:
+        full.wait(GATHER_S if self._pace.is_queue else ALONE_S)
 
     def at_once(self, ask: Callable[..., Any], *arguments: Any) -> Future[Any]:
         return self._pool.submit(ask, *arguments)
@@ -226,7 +231,7 @@ class Writing:
 
     def wait(self, *, last: bool = False) -> None:
         if self._is_refused:
-            self._pace.wait(last=last)
+            self._pace.wait(last=True)
 
     def refused(self) -> None:
         self._is_refused = True

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 V = TypeVar("V")
-GATHER_S = 1.0
 TINY = 1e-6
 
 
@@ -24,7 +23,7 @@ class Together(Generic[V]):
         ask: Callable[[Sequence[str]], Mapping[str, V]],
         most: int,
         start: Callable[[Callable[[], None]], Any],
-        gather: Callable[[threading.Event], Any] = lambda full: full.wait(GATHER_S),
+        gather: Callable[[threading.Event], Any] = threading.Event.wait,
     ) -> None:
         self._ask, self._most, self._start, self._gather = ask, most, start, gather
         self._lock, self._full = threading.Lock(), threading.Event()
@@ -73,17 +72,19 @@ class Together(Generic[V]):
 
 
 class Pace:
-    """`size` at once, then `refill` a second: each waits for its turn, rather than be refused. Who does not mind to be
-    passed lets all others go first."""
+    """`size` at once, then `refill` a second: where some queue, each waits for its turn, rather than be refused, and
+    who is `last` lets all others go first. Where nobody queues, only who is `last` waits: one person at night does not
+    wait for a limit that may be far away; what the vendor refuses he asks again."""
 
     def __init__(self, size: float, refill: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._size, self._refill, self._clock, self._sleep = size, refill, clock, sleep
         self._lock = threading.Lock()
-        self._level, self._at, self._ahead = size, clock(), 0
+        self._level, self._at, self._ahead, self._behind = size, clock(), 0, 0
 
     def wait(self, *, last: bool = False) -> None:
         with self._lock:
             self._ahead += not last
+            self._behind += last
         while (due_in := self._taken(last)) > 0:
             self._sleep(due_in)
 
@@ -96,11 +97,18 @@ class Pace:
         """Seconds until it is worth another look; 0: one is taken."""
         with self._lock:
             self._level = self._now()
-            if self._level < 1 - TINY or (last and self._ahead):
+            waits = last or self._behind
+            if waits and (self._level < 1 - TINY or (last and self._ahead)):
                 return max(1 - self._level, 1.0) / self._refill
-            self._level -= 1
+            self._level = max(0.0, self._level - 1)
             self._ahead -= not last
+            self._behind -= last
             return 0.0
+
+    @property
+    def is_queue(self) -> bool:
+        """Do some wait whom all others pass?"""
+        return self._behind > 0
 
     def _now(self) -> float:
         now = self._clock()
