@@ -75,7 +75,7 @@ def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
     `notes`, if there are any: what was there and nobody knew of.
 
     Raises Invalid, with nothing written, for weights that cannot be; PartlyDone where some moved and some did not;
-    otherwise what the first one failed with. Each that failed is told with the command that moves it.
+    otherwise what the first one failed with. PartlyDone has the command that moves each of those that failed.
     """
     return put_back_by(calls_of_target(target), target, weights)
 
@@ -242,8 +242,9 @@ def _is_gone(error: ProviderError) -> bool:
 
 
 def _unfinished(moved: list[str], failed: Mapping[str, ProviderError], commands: Mapping[str, str]) -> ProviderError:
-    lines = "\n".join(f"{name}: {error}\n  {commands[name]}" for name, error in failed.items())
-    text = f"{len(moved)} of {len(moved) + len(failed)} routes were put back; not\n{lines}"
+    """Where nothing moved, whoever tells it adds what `by_hand` says."""
+    told = [f"{name}: {error}" + (f"\n  {commands[name]}" if moved else "") for name, error in failed.items()]
+    text = "\n".join([f"{len(moved)} of {len(moved) + len(failed)} routes were put back; not", *told])
     if moved:
         return PartlyDone(text, moved, {name: commands[name] for name in failed})
     return type(next(iter(failed.values())))(text)
