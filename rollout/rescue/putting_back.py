@@ -149,6 +149,7 @@ def _say_done(move: Move, seen: Mapping[str, Any], left: str) -> None:
         raise Unfinished(
             f"{where}, read back, but the hold mark with it was not confirmed: {move.mark_trouble}. Whoever drives "
             f"{card.rollout} may move traffic again: run this command again, which is harmless",
+            unmarked=True,
             **facts,
         )
     held = f"marked and read back for {card.write_timeout_s:.0f} s" if move.decided.doubt else "marked and read back"

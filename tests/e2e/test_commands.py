@@ -184,6 +184,7 @@ def test_status_before_anything(written: Fleet) -> None:
     assert "rollout plan SERVICE" in done.out
     assert written.rollout("status", "--json").last == {
         "rollouts": [],
+        "freezes": [],
         "holds": [],
         "served_by": None,
         "rollback_only": None,

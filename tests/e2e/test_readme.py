@@ -84,7 +84,7 @@ def test_the_walk_is_what_it_says(place: Path) -> None:
     assert (place / "web" / ".rollout" / "rollout.db").exists()
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(rollout [a-z]+(?: [a-z]+)?)", README))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(rollout [a-z-]+(?: [a-z-]+)?)", README))))
 def test_every_command_that_the_readme_names_is_there(place: Path, command: str) -> None:
     """The README sends people to a command that does not exist."""
     words = [word for word in command.split()[:3] if word.islower()]

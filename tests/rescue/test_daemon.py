@@ -95,6 +95,15 @@ def test_its_refusal_is_the_answer(night: Night, server: Server) -> None:
     assert night.toy.calls == [] and night.unfinished == []
 
 
+def test_a_server_that_cannot_leave_the_mark_is_followed_by_one_who_can(night: Night, server: Server) -> None:
+    """The server's disk is full: its engine steps forward again, though this process could have said not to."""
+    facts = {"traffic": BACK, "unmarked": True, "error": "the hold mark was not confirmed"}
+    server.answer = lambda channel, request: tell(channel, {"say": "not finished", "facts": facts}, {"exit": 5})
+    assert night.rollback("shop", "--json") == exits.DONE
+    assert len(night.toy.marks) == 1 and "doing it again here" in night.err
+    assert not {"unmarked", "error"} & night.document().keys()
+
+
 def test_one_that_hangs_costs_about_a_second(night: Night, server: Server) -> None:
     """A frozen server keeps traffic on the bad side."""
     server.answer = lambda channel, request: (server.release.wait(30), None)[1]

@@ -387,5 +387,6 @@ def test_workers_are_woken_by_what_is_due_and_by_nothing_else(shared: Place) -> 
         store.decide("shop-1", store.rollout("shop-1").head_seq, "roll_back_decided", {}, 5.0)
         with pytest.raises(HeadMoved):
             store.decide("shop-1", 1, "roll_back_decided", {}, 6.0)
-        told = [each.payload for each in listening.notifies(timeout=0.2)]
-    assert told == ["shop-1", "shop-1"], "opened, and decided"
+        listening.execute(f"NOTIFY {CHANNEL}, 'the end'")
+        told = [each.payload for each in listening.notifies(timeout=30, stop_after=3)]
+    assert told == ["shop-1", "shop-1", "the end"], "opened, and decided"
