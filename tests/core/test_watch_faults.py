@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 
 from healthchecks.base import Subject as Asked
 from healthchecks.base import Verdict
-from providers.base import EVERYTHING, Denied, Invalid, NotFound, Parts, Provider, Reading, Service, Throttled, Transient
+from providers.base import (
+    EVERYTHING,
+    Denied,
+    Invalid,
+    NotFound,
+    Parts,
+    Provider,
+    Reading,
+    Service,
+    Throttled,
+    Transient,
+)
 from providers.memory.clock import VirtualClock
 from rollout.engine.job import advance
 from rollout.engine.watch import EVERY_S, FRESH_S, Awaited, Observer, Subject
