@@ -1,7 +1,8 @@
 """What is kept is kept in a database: the little that is asked of one, and SQLite, which every machine has.
 
-SQLite: WAL mode, flushed to disk at each commit, numbered migrations. PostgreSQL is rollout/stores/postgres.py. Both
-take `?` placeholders and `ON CONFLICT`. Standard library only (status and the emergency path use it).
+SQLite: WAL mode, flushed to disk at each commit that counts, numbered migrations. PostgreSQL is
+rollout/stores/postgres.py. Both take `?` placeholders and `ON CONFLICT`. Standard library only (status and the
+emergency path use it).
 """
 
 from __future__ import annotations
@@ -70,8 +71,12 @@ class Database(Reads, Protocol):
     path: str
     """Where it is, for people: a file, or an address without its password."""
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """Kept as a whole when the block ends, or not at all when it raises; the only writer at that time."""
+    def transaction(self, *, flushed: bool = True) -> AbstractContextManager[Transaction]:
+        """Kept as a whole when the block ends, or not at all when it raises; the only writer at that time.
+
+        `flushed` False: what nobody misses who lost all that ran on this machine with it (a lease, who is present).
+        It outlives every process, and reaches the disk with the next change that is flushed.
+        """
 
     def snapshot(self) -> AbstractContextManager[Reads]:
         """All of it at one instant, while others go on writing."""
@@ -92,6 +97,7 @@ class SqliteDatabase:
         self.path = str(path)
         self._guard = threading.RLock()
         self._file: tuple[int, int] | None = None  # until it is open, and for one in memory
+        self._flushes = True
         if not create and not Path(path).exists():
             raise StoreError(f"there is no store at {path}")
         try:
@@ -119,8 +125,11 @@ class SqliteDatabase:
                     db.execute(f"PRAGMA user_version = {number}")
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, flushed: bool = True) -> Iterator[sqlite3.Connection]:
         with self._guard, self._named():
+            if flushed != self._flushes:
+                self._db.execute(f"PRAGMA synchronous = {'FULL' if flushed else 'NORMAL'}")
+                self._flushes = flushed
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db

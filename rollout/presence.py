@@ -57,6 +57,27 @@ def present_driver(db: Database, now: float) -> Server | None:
     return present_server(db, now) or next(iter(present_workers(db, now)), None)
 
 
+def driver_of(db: Database, rollout: str, now: float) -> Holder | None:
+    """Who drives a rollout now: a command of its own, or else `rollout serve` or a worker."""
+    noted = _present(db.all("SELECT holder, seen_at, seen_at FROM drivers WHERE rollout = ?", rollout), now)
+    driver = noted or present_driver(db, now)
+    return driver.holder if driver else None
+
+
+def note_driver(database: Database, rollout: str, holder: Holder, at: float) -> None:
+    with database.transaction(flushed=False) as db:
+        db.execute(
+            "INSERT INTO drivers (rollout, holder, seen_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (rollout) DO UPDATE SET holder = excluded.holder, seen_at = excluded.seen_at",
+            (rollout, canonical(holder.to_json()), at),
+        )
+
+
+def leave_driver(database: Database, rollout: str, holder: Holder) -> None:
+    with database.transaction(flushed=False) as db:
+        db.execute("DELETE FROM drivers WHERE rollout = ? AND holder = ?", (rollout, canonical(holder.to_json())))
+
+
 def is_observed(db: Database, now: float) -> bool:
     """Does a living process look at what is awaited, for all rollouts?"""
     return _present(db.all("SELECT holder, since, seen_at FROM servers WHERE name = ?", _OBSERVER), now) is not None
@@ -71,7 +92,7 @@ def _present(found: list[tuple[str, float, float]], now: float) -> Server | None
 
 def note_server(database: Database, holder: Holder, now: float) -> None:
     """This process serves; AlreadyServed where another one does."""
-    with database.transaction() as db:
+    with database.transaction(flushed=False) as db:
         present = present_server(database, now)
         if present and present.holder != holder:
             raise AlreadyServed(present)
@@ -84,7 +105,7 @@ def note_sharing(
 ) -> None:
     """This process works beside others, or observes for them; workers that are long gone are forgotten."""
     worker = [f"{_WORKER}{holder.host} {holder.pid} {holder.started}"] if works else []
-    with database.transaction() as db:
+    with database.transaction(flushed=False) as db:
         db.execute("DELETE FROM servers WHERE name LIKE ? AND seen_at < ?", (f"{_WORKER}%", now - FORGOTTEN_S))
         for name in [*worker, _OBSERVER] if observes else worker:
             db.execute(_NOTE, (name, canonical(holder.to_json()), since, now))

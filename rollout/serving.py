@@ -137,7 +137,7 @@ class Serving:
                 self._say(f"stopping: {server.running} jobs end first (once more to leave at once)")
             if stopping_at is not None and (not server.running or steady() - stopping_at > GRACE_S):
                 return
-            self._installation.clock.sleep(server.pause_s)
+            server.rest(self._installation.clock.sleep)
 
     def _greeting(self) -> str:
         rows = self._installation.store.rollouts(open_only=True)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rollout import presence
 from rollout.database import Database, SqliteDatabase, StoreError, Transaction, raise_if_moved
 from rollout.fleet_journal import append_to_fleet
 from rollout.holds import Holds, hold_on
 from rollout.journal import GENESIS, Entry, canonical, next_entry
 from rollout.lease import LEASE_S, Holder, is_provably_dead
 from rollout.news import add_news
-from rollout.presence import present_driver
 from rollout.rows import Hold, Row, Wait
 
 __all__ = ["NEVER", "Claimed", "Fenced", "HeadMoved", "Held", "LeaseHeld", "Store", "StoreError"]
@@ -133,11 +133,14 @@ class Store:
         return [_row(row) for row in found]
 
     def wake_all(self, now: float, *, halted: bool = False) -> None:
-        """Have what is open looked at now: all but the halted ones, or only these (a hold mark turns them back)."""
+        """Have what is open looked at: all but the halted ones, or only these (a hold mark turns them back).
+
+        A few at once, the others in the seconds or minutes after: what is due by itself meanwhile is not kept waiting.
+        """
         with self.db.transaction() as db:
-            db.execute(
-                "UPDATE rollouts SET due_at = ? WHERE closed_at IS NULL AND (due_at >= ?) = ?", (now, NEVER, halted)
-            )
+            (count,) = db.execute("SELECT count(*) FROM rollouts WHERE closed_at IS NULL").fetchone()
+            turn = (now, max(count, 1), WOKEN_A_SECOND)
+            db.execute(_WAKE, (*turn, NEVER, halted, *turn))
 
     # The journal
 
@@ -252,7 +255,7 @@ class Store:
 
     def take_lease(self, service: str, holder: Holder, now: float, lease_s: float = LEASE_S) -> int:
         """The right to act now; each taking raises the epoch, which is returned. LeaseHeld says who has it."""
-        with self.db.transaction() as db:
+        with self.db.transaction(flushed=False) as db:
             db.execute(KNOW_SERVICE, (service,))
             epoch, text, expires_at = db.execute(
                 "SELECT epoch, holder, lease_expires_at FROM services WHERE name = ?", (service,)
@@ -268,7 +271,7 @@ class Store:
             return int(epoch) + 1
 
     def renew_lease(self, service: str, epoch: int, now: float, lease_s: float = LEASE_S) -> None:
-        with self.db.transaction() as db:
+        with self.db.transaction(flushed=False) as db:
             changed = db.execute(
                 "UPDATE services SET lease_expires_at = ? WHERE name = ? AND epoch = ?",
                 (now + lease_s, service, epoch),
@@ -278,7 +281,7 @@ class Store:
 
     def release_lease(self, rollout: str, epoch: int, due_at: float | None = None) -> None:
         """Give the service's lease up, and say when the rollout is due again (None: when a person says so)."""
-        with self.db.transaction() as db:
+        with self.db.transaction(flushed=False) as db:
             changed = db.execute(
                 "UPDATE services SET holder = NULL, lease_expires_at = NULL"
                 " WHERE name = (SELECT service FROM rollouts WHERE id = ?) AND epoch = ?",
@@ -290,7 +293,7 @@ class Store:
 
     def end_lease(self, service: str, epoch: int) -> None:
         """Give up a lease that was taken for no rollout."""
-        with self.db.transaction() as db:
+        with self.db.transaction(flushed=False) as db:
             db.execute(
                 "UPDATE services SET holder = NULL, lease_expires_at = NULL WHERE name = ? AND epoch = ?",
                 (service, epoch),
@@ -307,26 +310,14 @@ class Store:
 
     def note_driver(self, rollout: str, holder: Holder, at: float) -> None:
         """This process tells the story of a rollout, job after job."""
-        with self.db.transaction() as db:
-            db.execute(
-                "INSERT INTO drivers (rollout, holder, seen_at) VALUES (?, ?, ?)"
-                " ON CONFLICT (rollout) DO UPDATE SET holder = excluded.holder, seen_at = excluded.seen_at",
-                (rollout, canonical(holder.to_json()), at),
-            )
+        presence.note_driver(self.db, rollout, holder, at)
 
     def driver(self, rollout: str, now: float) -> Holder | None:
         """Who drives it now: a command of its own, or else `rollout serve` or a worker; None: nobody known to live."""
-        found = self.db.all("SELECT holder, seen_at FROM drivers WHERE rollout = ?", rollout)
-        if found and abs(now - found[0][1]) <= LEASE_S:
-            holder = Holder.from_json(json.loads(found[0][0]))
-            if not is_provably_dead(holder):
-                return holder
-        server = present_driver(self.db, now)
-        return server.holder if server else None
+        return presence.driver_of(self.db, rollout, now)
 
     def leave_driver(self, rollout: str, holder: Holder) -> None:
-        with self.db.transaction() as db:
-            db.execute("DELETE FROM drivers WHERE rollout = ? AND holder = ?", (rollout, canonical(holder.to_json())))
+        presence.leave_driver(self.db, rollout, holder)
 
     # Denied images, held services
 
@@ -365,6 +356,11 @@ class Store:
 
 
 NEVER = 9e15
+WOKEN_A_SECOND = 50.0
+_WAKE = (
+    "UPDATE rollouts SET due_at = ? + (number % ?) / ? WHERE closed_at IS NULL AND (due_at >= ?) = ?"
+    " AND due_at > ? + (number % ?) / ?"
+)
 _COLUMNS = (
     "id, service, key, plan, plan_hash, actor, reason, opened_at, phase, outcome, closed_at, head_seq, head_hash,"
     " due_at, pruned_at"

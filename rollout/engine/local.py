@@ -30,7 +30,8 @@ class Listener:
 
 @dataclass
 class Job:
-    """One `advance` in a thread of its own, so that the caller can go on listening to people."""
+    """One `advance` in a thread of its own, so that the caller can go on listening to people. `then` is called there
+    once it is done."""
 
     rollout: str
     means: Means
@@ -42,6 +43,7 @@ class Job:
     seconds: float = 0.0
     step: str = ""
     done: threading.Event = field(default_factory=threading.Event)
+    then: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         threading.Thread(target=self.run, daemon=True, name=f"job {self.rollout}").start()
@@ -60,6 +62,7 @@ class Job:
         finally:
             self.seconds = self.means.clock.now() - began
             self.done.set()
+            self.then()
 
     def _leased(self, epoch: int) -> None:
         self.epoch = epoch

@@ -7,6 +7,7 @@ A rollout that a living command drives is left to that command.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,8 +22,8 @@ from rollout.presence import leave_server, note_server
 from rollout.rows import Row
 from rollout.store import LeaseHeld, Store, StoreError
 
-TICK_S, BUSY_S = 0.2, 0.05
-"""Between two ticks; and where more is due than may act at once."""
+TICK_S = 0.2
+"""Between two ticks; where more is due than may act at once, the next one follows the end of a job."""
 AGAIN_S = 5.0
 MOST_S = 60.0
 """After a job that broke, which says nothing of when to try again: the first wait, doubled each time up to this."""
@@ -31,8 +32,10 @@ BACK, WATCHED, LATER = range(3)
 quarters of the slots."""
 DUE = (
     "SELECT CASE WHEN phase = 'rolling_back' THEN 0 WHEN phase IN ('shifting', 'baking') THEN 1 ELSE 2 END AS urgency,"
-    " id, head_seq, due_at FROM rollouts WHERE closed_at IS NULL AND due_at <= ? ORDER BY urgency, due_at, id"
+    " id, head_seq, due_at, drivers.rollout IS NOT NULL FROM rollouts LEFT JOIN drivers ON drivers.rollout = id"
+    " WHERE closed_at IS NULL AND due_at <= ? ORDER BY urgency, due_at, id"
 )
+HEADS = "SELECT id, head_seq FROM rollouts WHERE closed_at IS NULL"
 DECIDED = "SELECT DISTINCT rollout FROM journal WHERE kind = 'roll_back_decided' AND rollout IN ({})"
 ASKED_AT_ONCE = 500
 JUMP_S = 5.0
@@ -62,6 +65,8 @@ class Due(NamedTuple):
     id: str
     head_seq: int
     due_at: float
+    has_driver: bool
+    """A command noted itself beside it, now or some time ago."""
 
 
 @dataclass
@@ -103,7 +108,10 @@ class Server:
         self._offset: float | None = None
         self._ran_over_jump: set[str] = set()
         self._store_failed = False
+        self._ready: deque[Due] = deque()  # what was due when it was last looked
+        self._asked_at: float | None = None
         self._is_full = False
+        self._freed = threading.Event()  # a job ended since
         self._decided: dict[str, tuple[int, bool]] = {}  # up to which entry it was looked for a decision
 
     @property
@@ -115,9 +123,8 @@ class Server:
         """Be the one that serves; AlreadyServed where another one does."""
         self._noted_at, self._offset = None, self.now() - self.steady()
         self._note_presence()
-        for row in self.store.rollouts(open_only=True):
-            self._told[row.id] = row.head_seq
-        self.store.wake_all(self.now())  # whoever drove before is gone: look at all that is open
+        self._told |= dict(self.store.db.all(HEADS))
+        self.store.wake_all(self.now())  # whoever drove before is gone, and with it what it would have woken
 
     def tick(self) -> None:
         """End jobs that are done, begin those that are due, and do chores. Trouble is told, never raised.
@@ -151,27 +158,38 @@ class Server:
         leave_server(self.store.db, self.holder)
 
     def _begin_what_is_due(self) -> None:
-        now = self.now()
+        self._freed.clear()
+        if not self._is_full or self._asked_at is None or self.steady() - self._asked_at >= TICK_S:
+            self._ready, self._asked_at = deque(self._by_urgency(self.now())), self.steady()
         most = max(self.jobs, 2) if self.jobs else 0
-        self._is_full = False
-        for due in self._by_urgency(now):
+        while self._ready:
+            due = self._ready[0]
             slow = sum(not urgent for urgent in self._urgent.values())
-            if len(self._running) >= most or (due.urgency == LATER and slow >= most - max(1, most // 4)):
-                self._is_full = True
+            self._is_full = len(self._running) >= most or (due.urgency == LATER and slow >= most - max(1, most // 4))
+            if self._is_full:
                 return
-            if self._not_before.get(due.id, 0.0) > self.steady():
-                continue
-            if self.observer and self.observer.holds(due.id, due.due_at):
-                continue
-            if self.store.driver(due.id, now) != self.holder:
-                self._put_off(due.id, 1.0)  # a command drives it, and goes on once it has gone
-                continue
-            self._begin(self.store.rollout(due.id), urgent=due.urgency != LATER)
+            self._consider(self._ready.popleft())
+        self._is_full = False
 
-    @property
-    def pause_s(self) -> float:
-        """How long there is nothing to do for this process until the next tick."""
-        return BUSY_S if self._is_full and self.jobs else TICK_S
+    def _consider(self, due: Due) -> None:
+        """Begin it, unless it has to wait for something that the store does not know."""
+        if due.id in self._running or self._not_before.get(due.id, 0.0) > self.steady():
+            return
+        if self.observer and self.observer.holds(due.id, due.due_at):
+            return
+        if due.has_driver and self.store.driver(due.id, self.now()) != self.holder:
+            self._put_off(due.id, 1.0)  # a command drives it, and goes on once it has gone
+            return
+        row = self.store.rollout(due.id)
+        if row.closed_at is None and row.due_at == due.due_at:  # else another one was there first
+            self._begin(row, urgent=due.urgency != LATER)
+
+    def rest(self, sleep: Callable[[float], None]) -> None:
+        """Until there is something to do for this process: the next tick."""
+        if self._is_full and self.jobs:
+            self._freed.wait(TICK_S)
+        else:
+            sleep(TICK_S)
 
     def _by_urgency(self, now: float) -> Iterator[Due]:
         """What turns back comes first, then what has users on a side that is being proven, then the rest."""
@@ -181,17 +199,17 @@ class Server:
         yield from (Due(BACK, *each[1:]) for each in found if each[1] in decided)
         yield from (Due(*each) for each in found if each[1] not in decided)
 
-    def _look_for_decisions(self, grown: Sequence[tuple[int, str, int, float]]) -> None:
+    def _look_for_decisions(self, grown: Sequence[tuple[int, str, int, float, bool]]) -> None:
         """The phase follows only once a job has begun to turn back."""
         for at in range(0, len(grown), ASKED_AT_ONCE):
-            heads = {rollout: head for _, rollout, head, _ in grown[at : at + ASKED_AT_ONCE]}
+            heads = {rollout: head for _, rollout, head, *_ in grown[at : at + ASKED_AT_ONCE]}
             found = self.store.db.all(DECIDED.format(", ".join("?" * len(heads))), *heads)
             decided = {rollout for (rollout,) in found}
             self._decided |= {rollout: (head, rollout in decided) for rollout, head in heads.items()}
 
     def _begin(self, row: Row, *, urgent: bool) -> None:
         try:
-            job = Job(row.id, self.means_of(row.plan["provider"]), self.holder, self._shared)
+            job = Job(row.id, self.means_of(row.plan["provider"]), self.holder, self._shared, then=self._freed.set)
         except Exception as error:  # a provider that cannot be loaded: only its own rollouts wait
             self._break(row.id, error)
             return

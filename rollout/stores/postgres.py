@@ -55,7 +55,9 @@ class PostgresDatabase:
             return self._once_more(lambda db: db.execute(placeholders(query), arguments).fetchall())
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, *, flushed: bool = True) -> Iterator[Transaction]:
+        """Always flushed: those who hold a lease here may live on when the database's machine fails, and the next one
+        would be given their epoch."""
         with self._guard, self._named():
             if self._writing:
                 raise StoreError(f"the store {self.path} cannot be used: a transaction is open in this process already")

@@ -31,12 +31,12 @@ class Deadly:
         scene.db.transaction = self._transaction
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
+    def _transaction(self, **how: Any) -> Iterator[Any]:
         self.count += self.armed
         due = self.armed and self.count == self._at
         if due and not self._after:
             raise Killed
-        with self._really() as db:
+        with self._really(**how) as db:
             yield db
         if due:
             raise Killed

@@ -17,7 +17,7 @@ from rollout.database import SqliteDatabase
 from rollout.engine import local
 from rollout.engine.job import Advanced, UnknownStory
 from rollout.engine.local import Job
-from rollout.engine.serve import AGAIN_S, BUSY_S, MOST_S, TICK_S, Chore, ClockJumped, Server, Watchers
+from rollout.engine.serve import AGAIN_S, MOST_S, TICK_S, Chore, ClockJumped, Server, Watchers
 from rollout.journal import Entry, Journal, first_broken_link
 from rollout.lease import LEASE_S, Holder, this_process
 from rollout.means import Means
@@ -25,7 +25,7 @@ from rollout.plan import STORY, CheckSpec, Plan
 from rollout.presence import AlreadyServed, leave_server, present_server
 from rollout.rows import Row
 from rollout.store import NEVER, LeaseHeld, Store, StoreError
-from tests.core.scene import RIVAL, ROLLOUT, SHOP, World, a_plan
+from tests.core.scene import HOLDER, RIVAL, ROLLOUT, SHOP, World, a_plan
 
 ME = this_process()
 PATIENCE_S = 30.0
@@ -243,6 +243,7 @@ def test_slow_work_keeps_no_way_back_and_no_gate_waiting(
 
     desk.server._begin = noted  # type: ignore[method-assign]
     for waits in ("web0-1", "web1-1"):
+        desk.steady += TICK_S
         desk.server.tick()
         assert waits in desk.server._running, "a way back first, then a live gate"
         assert desk.server._running[waits][1].done.wait(PATIENCE_S)
@@ -378,7 +379,7 @@ def test_a_store_that_fails_is_told_and_gone_on_with_when_it_works(desk: Desk, m
     desk.server.begin()
     desk.serve(lambda: desk.phase() == "shifting")
 
-    def full(database: SqliteDatabase) -> Any:
+    def full(database: SqliteDatabase, **how: Any) -> Any:
         raise StoreError("the store cannot be used: database or disk is full")
 
     with monkeypatch.context() as patched:
@@ -403,7 +404,7 @@ def test_the_watchdog_is_fed_while_the_store_fails(desk: Desk, monkeypatch: pyte
     ]
     desk.server.begin()
 
-    def full(database: SqliteDatabase) -> Any:
+    def full(database: SqliteDatabase, **how: Any) -> Any:
         raise StoreError("full")
 
     monkeypatch.setattr(SqliteDatabase, "transaction", full)
@@ -686,6 +687,25 @@ def test_a_tick_costs_the_same_reads_however_many_are_due(tmp_path: Path) -> Non
     desk.world.store.close()
 
 
+def test_what_is_woken_after_a_restart_keeps_nothing_waiting_that_is_due(tmp_path: Path) -> None:
+    """After a kill -9 ten thousand looks come before the one that a live gate waits for."""
+    store, now = Store(tmp_path / "rollout.db"), 1000.0
+    for number in range(1000):
+        name, plan = f"till-{number}", a_plan(service=Service(f"till-{number}"))
+        store.open_rollout(name, name, plan.to_json(), plan.hash, at=0.0, actor="me")
+        epoch = store.take_lease(name, HOLDER, 0.0)
+        store.release_lease(name, epoch, None if number == 999 else now + (2.0 if number < 10 else 5000.0))
+    store.wake_all(now)
+    due = {row.id: row.due_at for row in store.rollouts(open_only=True)}
+    assert sum(at <= now + 1 for at in due.values()) in range(40, 61), "a few at once"
+    assert max(at for name, at in due.items() if name != "till-999") <= now + 20, "and the others soon"
+    assert all(due[f"till-{number}"] <= now + 2 for number in range(10)), "none is put off"
+    assert due["till-999"] == NEVER, "but what is halted"
+    store.wake_all(now, halted=True)
+    assert store.rollout("till-999").due_at <= now + 20
+    store.close()
+
+
 def test_a_server_that_is_full_looks_again_soon(tmp_path: Path) -> None:
     """Jobs take milliseconds, and whoever comes after them waits for the next tick."""
     desk = Desk(tmp_path, jobs=2)
@@ -695,10 +715,17 @@ def test_a_server_that_is_full_looks_again_soon(tmp_path: Path) -> None:
         plan = a_plan(service=Service(name))
         desk.world.store.open_rollout(name, name, plan.to_json(), plan.hash, at=desk.world.clock.now(), actor="me")
     desk.server.begin()
-    assert desk.server.pause_s == TICK_S
-    desk.server.tick()
-    assert desk.server.pause_s == BUSY_S
+    slept = list[float]()
+    desk.server.rest(slept.append)
+    assert slept == [TICK_S]
+    began = 0
+    while began < 4:
+        desk.server.tick()
+        began += desk.server.running
+        desk.server.rest(slept.append)
+    assert slept[1:] in ([], [TICK_S]), "it waits for the end of a job, and no longer"
     desk.server.stop()
-    assert desk.server.pause_s == TICK_S
+    desk.server.rest(slept.append)
+    assert slept[-1] == TICK_S
     desk.settle()
     desk.world.store.close()

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from rollout import database as module
+from rollout import store as store_module
+from rollout.journal import Entry, next_entry
+from rollout.rows import Wait
 from rollout.schema import MIGRATIONS
 from rollout.store import Store, StoreError
+from tests.core.scene import HOLDER, a_plan
 
 
 def version_of(path: Path) -> int:
@@ -177,8 +183,26 @@ def test_a_full_disk_loses_one_write_and_not_the_store(tmp_path: Path, keeps_tra
     assert [entry.kind for entry in mine.entries("shop-1")] == ["opened", "entered"]
 
 
-def test_every_commit_is_flushed_to_disk(tmp_path: Path) -> None:
+def test_every_commit_that_counts_is_flushed_to_disk(tmp_path: Path) -> None:
     """A power cut takes the last entries along, after their effect on the traffic."""
     made = Store(tmp_path / "rollout.db")
-    assert made.db.all("PRAGMA synchronous") == [(2,)]
-    assert made.db.all("PRAGMA journal_mode") == [("wal",)]
+    asked = partial(made.db.all, "PRAGMA synchronous")
+    assert made.db.all("PRAGMA journal_mode") == [("wal",)] and asked() == [(2,)]
+    plan = a_plan()
+    made.open_rollout("shop-1", "shop", plan.to_json(), plan.hash, at=1.0, actor="me")
+    epoch = made.take_lease("shop", HOLDER, 2.0)
+    assert asked() == [(1,)], "a lease ends with the machine anyway"
+    flushed = list[Any]()
+
+    def noted(*given: Any, **more: Any) -> Entry:
+        flushed.append(asked())
+        return next_entry(*given, **more)
+
+    with patch.object(store_module, "next_entry", noted):
+        made.append("shop-1", epoch, "entered", "preparing", {}, 3.0)
+        made.release_lease("shop-1", epoch, 4.0)
+        made.decide("shop-1", 2, "roll_back_decided", {}, 5.0)
+    assert flushed == [[(2,)], [(2,)]]
+    made.save_wait("shop-1", epoch + 1, Wait("running", 5.0, None, 6.0, {}))
+    assert asked() == [(2,)]
+    made.close()
