@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -95,13 +96,14 @@ class SqliteDatabase:
 
     def __init__(self, path: Path | str, *, busy_s: float = 5.0, create: bool = True) -> None:
         self.path = str(path)
-        self._guard = threading.RLock()
+        self._guard, self._beside = threading.RLock(), threading.Lock()
+        self._reading: sqlite3.Connection | None = None  # once a thread had to read while another one wrote
         self._file: tuple[int, int] | None = None  # until it is open, and for one in memory
-        self._flushes = True
+        self._flushes, self._busy_s = True, busy_s
         if not create and not Path(path).exists():
             raise StoreError(f"there is no store at {path}")
         try:
-            self._db = sqlite3.connect(self.path, timeout=busy_s, isolation_level=None, check_same_thread=False)
+            self._db = self._connected(busy_s)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
@@ -111,8 +113,13 @@ class SqliteDatabase:
             raise StoreError(f"the store {path} cannot be opened: {error}") from error
 
     def close(self) -> None:
-        with self._guard:  # SQLite crashes the process when another thread is in the middle of a statement
+        with self._guard, self._beside:  # SQLite crashes the process when a thread is in the middle of a statement
             self._db.close()
+            if self._reading:
+                self._reading.close()
+
+    def _connected(self, busy_s: float) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=busy_s, isolation_level=None, check_same_thread=False)
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -152,14 +159,22 @@ class SqliteDatabase:
     def _file_there(self) -> tuple[int, int] | None:
         """Device and inode of what has the name; None where nothing has it (a store in memory never does)."""
         try:
-            seen = Path(self.path).stat()
+            seen = os.stat(self.path)  # noqa: PTH116 - asked before each statement
         except OSError:
             return None
         return seen.st_dev, seen.st_ino
 
     def all(self, query: str, *arguments: Any) -> list[Any]:
-        with self._guard, self._named():
-            return self._db.execute(query, arguments).fetchall()
+        """While another thread writes, which takes as long as the disk does: by what was committed before."""
+        if self._guard.acquire(blocking=self._file is None):
+            try:
+                with self._named():
+                    return self._db.execute(query, arguments).fetchall()
+            finally:
+                self._guard.release()
+        with self._beside, self._named():
+            self._reading = self._reading or self._connected(self._busy_s)
+            return self._reading.execute(query, arguments).fetchall()
 
     def snapshot(self) -> AbstractContextManager[Reads]:
         return snapshot(self.path)

@@ -51,6 +51,9 @@ WATCHDOG_S = 5.0
 MERGE_S = 5.0
 HOUR_S = 3600.0
 ARCHIVED_AT_ONCE = 50
+OPEN = "SELECT id, phase FROM rollouts WHERE closed_at IS NULL ORDER BY number DESC LIMIT ?"
+GREETED = 20
+"""So many of those that are open are named when it begins."""
 
 
 class Serving:
@@ -140,9 +143,10 @@ class Serving:
             server.rest(self._installation.clock.sleep)
 
     def _greeting(self) -> str:
-        rows = self._installation.store.rollouts(open_only=True)
-        told = "; ".join(f"{row.id} ({row.phase})" for row in rows) or "nothing is open"
-        return f"serving {self._installation.fleet_file}: {told}"
+        rows = self._installation.store.db.all(OPEN, GREETED + 1)
+        told = "; ".join(f"{rollout} ({phase})" for rollout, phase in rows[:GREETED]) or "nothing is open"
+        more = "; and more: rollout status" if len(rows) > GREETED else ""
+        return f"serving {self._installation.fleet_file}: {told}{more}"
 
     # What is told
 

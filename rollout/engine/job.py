@@ -17,6 +17,7 @@ from rollout.means import Means
 from rollout.observer import Shared
 from rollout.phases import PROMOTED
 from rollout.plan import STORY, Plan
+from rollout.rows import Row
 from rollout.run import BETWEEN_STEPS, RETRY_S, UNEXPECTED, Run
 from rollout.standstill import tell_in_time
 from rollout.store import Fenced, StoreError
@@ -57,17 +58,16 @@ def advance(
     epoch = means.store.take_lease(service, holder, means.clock.now())
     on_lease(epoch)
     try:
-        advanced = _tell(rollout, means, epoch, shared)
+        advanced = _tell(row, means, epoch, shared)
     except Fenced as fenced:
         return Advanced(str(fenced), means.clock.now())
     means.store.release_lease(rollout, epoch, advanced.due_at)
     return advanced
 
 
-def _tell(rollout: str, means: Means, epoch: int, shared: Shared | None) -> Advanced:
-    plan = Plan.from_json(means.store.rollout(rollout).plan)
-    journal = Journal(means.store.entries(rollout))
-    run = Run(rollout, plan, journal, means, epoch, shared)
+def _tell(row: Row, means: Means, epoch: int, shared: Shared | None) -> Advanced:
+    journal = Journal(means.store.entries(row.id))  # under the lease; a plan never changes
+    run = Run(row.id, Plan.from_json(row.plan), journal, means, epoch, shared)
     try:
         return _go_on(run)
     except (StoreError, sqlite3.Error):

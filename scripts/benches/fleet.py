@@ -32,7 +32,7 @@ class Sizes:
     watched: int = 100
     waiting: int = 10_000
     seconds: float = 20.0
-    patience_s: float = 20.0
+    patience_s: float = 60.0
     shared: int = 400
     shared_s: float = 8.0
     wakeups: int = 60

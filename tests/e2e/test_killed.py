@@ -17,7 +17,7 @@ import pytest
 from rollout.journal import RECORDS
 from tests.e2e.kit import ROOT, SERVICE, Fleet, Load, environment, open_fleet, wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]  # up to a hundred processes, one after the other
 EVERY = "journal,inside,acts"
 START = ("start", SERVICE, "--image", "base-2", "--key", "nightly", "--json")
 
