@@ -1,20 +1,16 @@
 """`rollout serve`, put together: the engine, who is told, what else is done now and then, and how it stops.
 
-SIGTERM or Ctrl-C: no new job begins, those that act end, and what stays open is named. Once more: at once. SIGHUP
-reads the fleet file again (receivers, checkpoints, retention), or keeps what it had and says what is wrong.
+What stays open when it stops is named. SIGHUP reads the fleet file again (receivers, checkpoints, retention), or keeps
+what it had and says what is wrong.
 """
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rollout import control
+from rollout.attended import Attended
 from rollout.campaign.runner import LOOK_S as CAMPAIGNS_S
 from rollout.campaign.runner import Runner
 from rollout.care.checkpoint import write_checkpoint
@@ -25,9 +21,7 @@ from rollout.engine.systemd import notify
 from rollout.engine.watch import Observer
 from rollout.exposed import Meter
 from rollout.fleet_journal import FleetJournal
-from rollout.follow import LeftAtOnce
 from rollout.hotline.switchboard import Switchboard
-from rollout.journal import Entry
 from rollout.lease import this_process
 from rollout.log import fleet_log, open_log
 from rollout.notify.background import delivering
@@ -38,17 +32,12 @@ from rollout.presence import AlreadyServed
 from rollout.rows import Row
 from rollout.settings import SettingsErrors
 from rollout.store import StoreError
-from rollout.telling import sentence
 from rollout.vigil import LOOK_S
 from rollout.wiring import Installation, steady
 
 if TYPE_CHECKING:
     from rollout.hotline.web import Listen
 
-GRACE_S = 60.0
-"""How long jobs that act may take to end after SIGTERM; what they did is journalled either way."""
-WATCHDOG_S = 5.0
-MERGE_S = 5.0
 HOUR_S = 3600.0
 ARCHIVED_AT_ONCE = 50
 OPEN = "SELECT id, phase FROM rollouts WHERE closed_at IS NULL ORDER BY number DESC LIMIT ?"
@@ -56,8 +45,10 @@ GREETED = 20
 """So many of those that are open are named when it begins."""
 
 
-class Serving:
-    """`say` is for people, `event` for those who read JSON lines."""
+class Serving(Attended):
+    """One that serves, until it is stopped."""
+
+    goes_on = ". Go on with: rollout serve"
 
     def __init__(
         self,
@@ -69,14 +60,11 @@ class Serving:
         metrics: str | None = None,
     ) -> None:
         """Raises BadListen, BadTokens and OSError where it cannot listen as it is told to."""
-        self._installation, self._say, self._event = installation, say, event
+        super().__init__(installation, say, event, open_log(installation.state_dir, installation.clock))
         self._jobs = jobs
-        self._asked = 0
         self._reload = False
-        self._unmerged: set[Path] = set()
         self._said_at: float | None = None
         self._note_job = fleet_log(installation.state_dir, installation.clock)
-        self._log = open_log(installation.state_dir, installation.clock)
         self._meter = Meter(installation, metrics or installation.fleet.serve.metrics)
         self._switchboard = Switchboard(installation, say, self._log, listen)
 
@@ -126,22 +114,6 @@ class Serving:
             else "this one leads: campaigns, checkpoints and the looks for all rollouts are done from here"
         )
 
-    def _loop(self, server: Server) -> None:
-        stopping_at: float | None = None
-        while True:
-            server.tick()
-            if self._reload and not self._asked:
-                self._read_again(server)
-            if self._asked > 1:
-                raise LeftAtOnce("left at once; what was being done is journalled. Go on with: rollout serve")
-            if self._asked and stopping_at is None:
-                stopping_at = steady()
-                server.stop()
-                self._say(f"stopping: {server.running} jobs end first (once more to leave at once)")
-            if stopping_at is not None and (not server.running or steady() - stopping_at > GRACE_S):
-                return
-            server.rest(self._installation.clock.sleep)
-
     def _greeting(self) -> str:
         rows = self._installation.store.db.all(OPEN, GREETED + 1)
         told = "; ".join(f"{rollout} ({phase})" for rollout, phase in rows[:GREETED]) or "nothing is open"
@@ -150,19 +122,11 @@ class Serving:
 
     # What is told
 
-    def _tell(self, row: Row, entry: Entry) -> None:
-        told = sentence(entry)
-        self._event(entry.kind, id=row.id, service=row.service, seq=entry.seq, at=entry.at, step=entry.step, text=told)
-        if told:
-            self._say(f"{time.strftime('%H:%M:%S', time.localtime(entry.at))}  {row.service}: {told}")
-
     def _end_job(self, row: Row, job: Job) -> None:
         self._note_job(row.service, job)
 
     def _trouble(self, what: str, error: BaseException) -> None:
-        self._log.error("trouble", what=what, kind=type(error).__name__, text=str(error))
-        self._event("trouble", what=what, text=str(error))
-        self._say(f"{what}: {type(error).__name__}: {error}")
+        super()._trouble(what, error)
         if what == "clock":
             now = self._installation.clock.now()
             FleetJournal(self._installation.store.db).append("clock_jumped", "", {"text": str(error)}, now)
@@ -196,8 +160,7 @@ class Serving:
         installation, keep = self._installation, self._installation.fleet.keep
         chores = [
             *self._switchboard.chores(),
-            Chore("watchdog", WATCHDOG_S, lambda: notify("WATCHDOG=1"), needs_store=False, each=True),
-            Chore("spool", MERGE_S, self._merge_spool, each=True),
+            *self._own_chores(),
             # A hold mark turns a halted rollout back, too; nothing else looks at it.
             Chore("halted", LOOK_S, lambda: installation.store.wake_all(installation.clock.now(), halted=True)),
             Chore("campaigns", CAMPAIGNS_S, Runner(installation, this_process(), self._say).look, aside=True),
@@ -221,27 +184,14 @@ class Serving:
     def _folder(self, written: str) -> Path:
         return self._installation.fleet_file.absolute().parent / written
 
-    def _merge_spool(self) -> None:
-        for merged in control.merge_spool(self._installation, self._unmerged):
-            self._say(merged)
+    # The fleet file, read again
 
-    # Signals
+    def _hang_up(self) -> None:
+        self._reload = True
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def stop(number: int, frame: FrameType | None) -> None:
-            self._asked += 1
-
-        def reload(number: int, frame: FrameType | None) -> None:
-            self._reload = True
-
-        handlers: dict[signal.Signals, Any] = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: reload}
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _look_up(self, server: Server) -> None:
+        if self._reload and not self._asked:
+            self._read_again(server)
 
     def _read_again(self, server: Server) -> None:
         self._reload = False
