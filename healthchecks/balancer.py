@@ -33,7 +33,7 @@ class Options:
 
 @guarded
 def ask(options: Options, subject: Subject) -> Verdict:
-    targets = subject.readings.traffic().targets.get(subject.slot)
+    targets = subject.readings.targets(subject.slot)
     if targets is None:
         return Verdict.unknown(f"the balancer says nothing about the targets of {subject.slot}")
     if min(targets.healthy, targets.unhealthy, targets.unknown) < 0:

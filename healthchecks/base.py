@@ -26,12 +26,17 @@ from providers.base import (
     Instance,
     Invalid,
     Metric,
+    Parts,
     Patch,
     Provider,
     Reading,
     Service,
     Slot,
+    TargetHealth,
 )
+
+SHARED = Parts(targets=())
+"""What is read of traffic once for all checks, and by pages for many gates. Targets are a call for each side."""
 
 Answer = Literal["pass", "fail", "unknown"]
 Role = Literal["original", "replacement"]
@@ -98,10 +103,21 @@ class Readings:
         return [instance for instance in found if instance.slot == slot]
 
     def traffic(self) -> Reading:
-        reading: Reading = self._once(
-            "traffic", lambda: self._provider.traffic.observe([self.service])[self.service.name]
-        )
+        """Route and counters; for targets see `targets`."""
+        reading: Reading = self._once("traffic", lambda: self._observed(SHARED))
         return reading
+
+    def targets(self, slot: Slot) -> TargetHealth | None:
+        """Those of one side, as they are now; None where the balancer says nothing about them."""
+        made: Reading | None = self._read.get("traffic")
+        if made is not None and slot in made.targets:
+            return made.targets[slot]
+        alone = Parts(route=False, targets=(slot,), counters=())
+        found: TargetHealth | None = self._once(f"targets:{slot}", lambda: self._observed(alone).targets.get(slot))
+        return found
+
+    def _observed(self, parts: Parts) -> Reading:
+        return self._provider.traffic.observe([self.service], parts)[self.service.name]
 
     def inventory(self, slot: Slot) -> Sequence[HostInventory]:
         hosts: Sequence[HostInventory] = self._once(

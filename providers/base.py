@@ -288,9 +288,10 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Which parts of a reading are asked for. One that is not may be missing from it: a slot from its mapping; for the
-    route stands `UNREAD`."""
+    route stands `UNREAD`; a route without its mark has none."""
 
     route: bool = True
+    mark: bool = True
     targets: tuple[Slot, ...] = SLOTS
     counters: tuple[Slot, ...] = SLOTS
 
@@ -553,9 +554,10 @@ class Provider:
     None where the platform cannot lose any of it."""
     usage: Callable[[], Usage] | None = None
     """How often the platform was called by this process; None where calls cost nothing."""
-    at_one_look: Callable[[], AbstractContextManager[None]] = nullcontext
-    """Inside of this, in this thread, a read may be answered by an equal one that was made inside of it before: for
-    what only looks, never for what writes."""
+    at_one_look: Callable[..., AbstractContextManager[Any]] = nullcontext
+    """Inside of this, in this thread, a read may be answered by an equal one that was made inside of it before, and no
+    longer ago than its argument says (seconds; without one: at all). What a write is decided by inside of that write
+    is read for itself; a write, or another look that begins inside, makes all of it old."""
 
 
 def plain(value: Any) -> Any:

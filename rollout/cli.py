@@ -179,9 +179,9 @@ def _frozen_advice(error: Any) -> str:
 
 
 def _when(at: float) -> str:
-    import time
+    from rollout.telling import minute
 
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+    return minute(at)
 
 
 def _claimed_advice(error: Claimed) -> str:

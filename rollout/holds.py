@@ -12,9 +12,6 @@ from rollout.database import Database, Transaction
 from rollout.fleet_journal import append_to_fleet
 from rollout.rows import Hold
 
-DEFAULT_S = 4 * 3600.0
-"""How long a hold lasts when nothing is said: a pipeline that was cancelled must not keep patches away for weeks."""
-
 _MOVES_TRAFFIC = """
     SELECT id, phase FROM rollouts WHERE service = ? AND closed_at IS NULL AND (phase != 'warm' OR EXISTS (
         SELECT 1 FROM journal WHERE rollout = id AND kind IN ('roll_back_decided', 'adopted')))

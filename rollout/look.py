@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from healthchecks.base import Readings, Subject
+from healthchecks.base import SHARED, Readings, Subject
 from providers.base import ProviderError, Reading, Route, Service, Slot, other, plain
 from rollout.flow import NotYet
 from rollout.gate import Asked, finding_of
 from rollout.means import Means
-from rollout.observer import AHEAD_S, HELD_S
+from rollout.observer import AHEAD_S, HELD_S, ahead_s
 from rollout.plan import Gate, Plan
 from rollout.rows import Wait
 
@@ -51,7 +51,7 @@ class Look:
 
 def traffic_now(means: Means, service: Service) -> Reading | None:
     try:
-        return means.provider.traffic.observe([service])[service.name]
+        return means.provider.traffic.observe([service], SHARED)[service.name]
     except (ProviderError, KeyError):
         return None
 
@@ -61,11 +61,12 @@ def look_for(run: Run, wait: Wait, gate: str, on: Slot) -> Look:
     judged yet (the clock may have been set); where somebody reads for many, a gate's first look waits for that."""
     since, asked, traffic = _stored(wait, "since"), run.plan.gates[gate], None
     if run.shared:
-        after = wait.due_at - min(AHEAD_S, asked.rule.interval_s) if since else wait.started_at
+        after = wait.due_at - ahead_s(asked.rule.interval_s) if since else wait.started_at
         traffic = run.shared.reading(run.service.name, after)
         if traffic is not None and traffic.at == wait.state.get("read_at"):
             traffic = None
-        waits = since is None and "gate" in wait.state and abs(run.clock.now() - wait.started_at) < HELD_S
+        waited_s = abs(run.clock.now() - wait.started_at)
+        waits = since is None and "gate" in wait.state and waited_s < min(HELD_S, asked.rule.interval_s)
         if traffic is None and waits and run.shared.reads_here:
             raise NotYet(f"{wait.step}: about to be looked at", run.clock.now() + AHEAD_S)
     return look_at(run.means, run.plan, asked, on, since, run.need, traffic)

@@ -19,9 +19,14 @@ SHORTEST_S, LONGEST_S = 0.25, 10.0
 OBSERVED_S = 600.0
 """The same, where an observer looks meanwhile."""
 AHEAD_S = 1.0
-"""A reading for many is made so long before a gate is to be looked at, at most; there is one as often."""
-HELD_S = 5.0
-"""A look at a gate waits so long at most for the reading that many share."""
+"""There is a reading for many as often as this."""
+LEAD = 0.1
+"""Of the interval between two looks at a gate: so long before one its reading may be made, with that for others."""
+HELD_S = 15.0
+"""A look at a gate waits so long at most for the reading that many share: where calls are short, that costs half."""
+
+LEFT = "about to be asked"
+"""What is seen of a fact that nobody has asked about yet: calls are short, and it is left to who reads for many."""
 
 State = Literal["met", "not_yet", "failed", "unknown"]
 
@@ -88,9 +93,13 @@ V = TypeVar("V")
 class Shared(Protocol):
     """What somebody else has read of many services at a time, and when: only what was begun to be read after `after`
     (seconds since 1970) counts, and nothing that is old. None: look for yourself. `reads_here`: in this process, so
-    that waiting for a reading is worth it; else it only wakes those whose fact has come."""
+    that waiting for a reading is worth it; else it only wakes those whose fact has come. `is_short`: calls have to
+    wait, so that who begins to wait had better not ask for himself."""
 
     reads_here: bool
+
+    @property
+    def is_short(self) -> bool: ...
 
     def answer(self, service: str, fact: Fact, after: float) -> Answer | None: ...
 
@@ -104,6 +113,11 @@ def answer_to(
     one of TOLD; all else is read directly."""
     known = shared.answer(service.name, fact, after) if shared and fact.kind in TOLD else None
     return known if known and known.state == "met" else answers(provider, {0: (service, fact)})[0]
+
+
+def ahead_s(interval_s: float) -> float:
+    """How long before a look at a gate its reading may be made."""
+    return min(interval_s, max(AHEAD_S, LEAD * interval_s), LONGEST_S)
 
 
 def next_look(wait: Wait, now: float, *, observed: bool) -> float:
@@ -227,7 +241,7 @@ def _hosts_only(slot: Slot) -> None:
 
 
 def _route_only(slot: Slot) -> Parts:
-    return Parts(targets=(), counters=())
+    return Parts(mark=False, targets=(), counters=())
 
 
 def _targets_only(slot: Slot) -> Parts:

@@ -61,7 +61,6 @@ PHASES = {
 POINT_OF_NO_RETURN = "retiring"
 CLOSED = ("retired", "rolled_back", "adopted")
 PROMOTED = ("warm", "retiring", "retired")
-PHASE_NAMES = tuple(PHASES)
 
 
 def may_follow(now: str, then: str) -> bool:

@@ -33,7 +33,6 @@ _MARKS = {
 
 
 PAGE_COLUMNS = 160  # of what is piped into a file or another program
-LEDGER_PARTS = ("fixed", "remaining", "introduced", "unknown")
 
 
 class Screen:
@@ -264,65 +263,12 @@ def page_columns() -> int:
     return max(80, _columns()) if sys.stdout.isatty() else PAGE_COLUMNS
 
 
-def standing(summary: Mapping[str, Any]) -> str:
-    """How one rollout stands, the most important line last."""
-    from rollout.summary import needs_a_driver
-    from rollout.telling import brief, shares
-
-    ref = f"  {brief(summary['ref'])}" if summary["ref"] else ""
-    lines = [
-        f"{summary['id']}  {_stage(summary)}{ref}",
-        f"  patch    {summary['patch']} onto {summary['replacement']}, beside {summary['original']}",
-    ]
-    if summary.get("waits_for"):
-        lines.append(f"  waits    {summary['waits_for']}")
-    if summary.get("driven_by"):
-        lines.append(f"  driven   {summary['driven_by']}")
-    elif needs_a_driver(summary):
-        watched = "watched" if summary["outcome"] == "promoted" else "driven"
-        lines.append(f"  {watched:8} by nobody: rollout serve, or rollout resume {summary['id']}")
-    if summary["paused"]:
-        lines.append(f"  paused   by {brief(summary['paused']['by'])}: {brief(summary['paused']['reason'])}")
-    if summary["reason"]:
-        lines.append(f"  because  {brief(summary['reason'], 2000)}")
-    if summary["warning"]:
-        lines.append(f"  warning  {summary['warning']}")
-    if summary["advisories"]:
-        lines.append(f"  security {advisories_line(summary['advisories'])}")
-    if summary["way_back"]:
-        until = summary["way_back_until"]
-        when = f" until {time.strftime('%Y-%m-%d %H:%M', time.localtime(until))}" if until else ""
-        lines.append(f"  way back {summary['way_back']}{when}")
-        lines += [f"  drilled  {summary['drilled']}"] if summary.get("drilled") else []
-    if summary["next"]:
-        lines.append(f"  next     {summary['next']}")
-    if summary.get("not_serving"):
-        lines.append(f"  DANGER   {summary['not_serving']}")
-    if summary["traffic"]:
-        read = "" if summary["traffic_read"] == "live" else " (as last journalled)"
-        lines.append(f"  traffic  {shares(summary['traffic'])}{read}")
-    return "\n".join(lines)
-
-
-def _stage(summary: Mapping[str, Any]) -> str:
-    """Where it is in a few words; a way back that is under way is never told as a way forward."""
-    outcome, phase = summary["outcome"], summary["phase"]
-    if summary.get("turning_back") and outcome == "running":
-        by = "" if summary["turning_back"] == "by itself" else f", as {summary['turning_back']} asked"
-        return f"turning back{by} ({phase})"
-    paused = "paused, " if summary["paused"] else ""
-    return f"{paused}{outcome}" if outcome == phase else f"{paused}{outcome} ({phase})"
-
-
-def advisories_line(ledger: Mapping[str, Any]) -> str:
-    counts = ledger.get("counts") or {part: len(ledger[part]) for part in LEDGER_PARTS}
-    return ", ".join(f"{counts[part]} {part}" for part in LEDGER_PARTS)
-
-
 def ledger_text(ledger: Mapping[str, Any]) -> str:
     """The ledger as a table: what was fixed, remains, came in, is unknown."""
     from rich.console import Console
     from rich.table import Table
+
+    from rollout.view.standing import LEDGER_PARTS
 
     table = Table("", "advisory", "package", "from → to", "what", box=None, pad_edge=False)
     for part in LEDGER_PARTS:

@@ -14,13 +14,14 @@ from typing import Any, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from providers.base import Conflict, HoldMark, ProviderError, Route, Slot, Transient, Weights, plain
-from rollout import standstill, vigil
+from rollout import held, standstill, vigil
 from rollout.flow import Halt, NotYet, StoryChanged, TurnBack
 from rollout.gate import GateState, finding_of, judge
 from rollout.journal import Entry, Journal, way_of
 from rollout.look import Look, look_past_storms
 from rollout.means import Act, Intent, Means
-from rollout.observer import Fact, Shared, answer_to, next_look
+from rollout.observer import LEFT, LONGEST_S, Fact, Shared, answer_to, next_look
+from rollout.one_look import look_anew, sleeping
 from rollout.phases import PHASES, may_follow
 from rollout.plan import Plan, capacity_needed
 from rollout.rows import Wait
@@ -96,17 +97,13 @@ class Run:
         self._visited.add(step)
         record = self.journal.record(step)
         if record is None:
-            later = self._story_steps() - self._visited
+            later = {step for step in self.journal.recorded_steps() if way_of(step) == self.way} - self._visited
             if later:
                 raise StoryChanged(f"{self.id}: {step} was never recorded, but {sorted(later)[0]} after it was")
             return None
         if record.data.get("outcome") == "failed":
             raise TurnBack(record.data["reason"], record.data, deny=record.data.get("deny", False))
         return record
-
-    def _story_steps(self) -> set[str]:
-        """The recorded steps of the story that is told now: forward, back, or what serves taken as it is."""
-        return {step for step in self.journal.recorded_steps() if way_of(step) == self.way}
 
     def _fail(
         self, kind: Literal["failed", "ended"], step: str, reason: str, *, deny: bool = False, **evidence: Any
@@ -122,6 +119,12 @@ class Run:
         self._visited.update(step for step in self.journal.recorded_steps() if vigil.is_tending(step))
         return max(numbers, default=0)
 
+    def visit_all(self, prefix: str) -> list[str]:
+        """The recorded steps that begin so; they count as told."""
+        found = [known for known in self.journal.recorded_steps() if known.startswith(prefix)]
+        self._visited.update(found)
+        return found
+
     # Acts
 
     def once(self, act: Act) -> Any:
@@ -135,7 +138,7 @@ class Run:
             retry=retry_if_exception_type((Transient, Conflict)),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_exponential(multiplier=0.2, max=2),
-            sleep=self.clock.sleep,
+            sleep=sleeping(self.provider, self.clock),
             reraise=True,
         )
         try:
@@ -247,6 +250,7 @@ class Run:
         if self.recall(step):
             return
         wait = self.wait(step, self.plan.deadlines[deadline], {"fact": fact.to_json(), "for": str(fact)})
+        self._leave_to_who_reads_for_many(wait)
         answer = answer_to(self.provider, self.service, fact, self.shared, after=wait.started_at)
         now = self.clock.now()
         if answer.state == "met":
@@ -265,6 +269,14 @@ class Run:
         told = {"fact": fact.to_json(), "for": str(fact), "seen": answer.seen, "unreadable": answer.state == "unknown"}
         self.keep_waiting(wait, due, {**wait.state, **told})  # it may have been stored by another release
         raise NotYet(f"{step}: {answer.seen}", due)
+
+    def _leave_to_who_reads_for_many(self, wait: Wait) -> None:
+        """A wait that has just begun, where calls have to wait: NotYet."""
+        begins = "seen" not in wait.state and abs(self.clock.now() - wait.started_at) < LONGEST_S
+        if self.shared and self.shared.reads_here and self.shared.is_short and begins:
+            due = next_look(wait, self.clock.now(), observed=True)
+            self.keep_waiting(wait, due, {**wait.state, "seen": LEFT})
+            raise NotYet(f"{wait.step}: {LEFT}", due)
 
     def gate(self, step: str, gate: str, *, on: Slot, tend: Callable[[Run], None] | None = None) -> None:
         """Ask the gate's checks about a side until they pass as often and as long as its rule says; `tend` is called
@@ -309,6 +321,7 @@ class Run:
         self.heed(seen.mark)
         known = self._known_routes()
         if known and dict(seen.weights) not in known:
+            look_anew(self.provider)
             self.guard()
         self._recover()
 
@@ -333,11 +346,14 @@ class Run:
             raise NotYet("waiting for approval", wait.deadline_at)
 
     def rest(self, step: str, until_at: float, *, unless: Callable[[], bool] = lambda: False) -> None:
-        """Let time pass, looking at the route now and then: a hold mark turns back, a stranger's edit halts."""
+        """Let time pass, looking at the route now and then: a hold mark turns back, a stranger's edit halts. Who begins
+        to rest has acted a moment ago, and looks when the first while has passed."""
         if self.recall(step):
             return
+        before = self.means.store.wait(self.id)
         self.wait(step, None, {"for": "time", "until": until_at})
-        self.guard()
+        if before and before.step == step:
+            self.guard()
         if unless() or self.clock.now() >= until_at:
             self.end(step, "over")
             return
@@ -352,33 +368,8 @@ class Run:
         return vigil.meanwhile(self, step, fact, self.plan.deadlines[deadline])
 
     def hold(self, step: str, wanted: Weights, put_back: Callable[[str], Act], until_at: float) -> None:
-        """Read the route back until `until_at`; a late write of ours is put right, a stranger's halts.
-
-        What was put right is watched again for as long: clients may follow the late write for a moment.
-        """
-        again = [known for known in self.journal.recorded_steps() if known.startswith(f"{step}:again:")]
-        self._visited.update(again)
-        if self.recall(step):
-            return
-        timeout_s = self.provider.write_timeout_s
-        # Only a clock that was set back finds the decision in the future: reckon from what is journalled now instead.
-        set_back = until_at - timeout_s > self.clock.now()
-        route = self.guard()
-        if dict(route.weights) != dict(wanted) or (set_back and not self._put_right(step)):
-            self.once(put_back(f"{step}:again:{len(again) + 1}"))
-        now = self.clock.now()
-        # The emergency path marks anew what it has put right, which is then not seen from here.
-        marked = [route.mark.at] if route.mark and route.mark.rollout == self.id and route.mark.at <= now else []
-        quiet_since = [*self._put_right(step)[-1:], *marked]
-        until_at = max(0.0 if set_back else until_at, *(at + timeout_s for at in quiet_since), 0.0)
-        if now < until_at:
-            raise NotYet(f"{step}: reading the route back", min(until_at, now + 0.5))
-        self.note("done", step, {"value": dict(wanted)})
-
-    def _put_right(self, step: str) -> list[float]:
-        """When a held route was put right, as far as this clock can tell."""
-        at = (entry.at for entry in self.journal.entries if entry.step.startswith(f"{step}:again:"))
-        return [each for each in at if each <= self.clock.now()]
+        """Read the route back until `until_at` (rollout/held.py)."""
+        held.hold(self, step, wanted, put_back, until_at)
 
     def wait(self, step: str, within_s: float | None, state: Mapping[str, Any], outcome: str | None = None) -> Wait:
         """The stored wait of a step, begun now if it was not."""

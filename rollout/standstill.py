@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rollout import vigil
 from rollout.flow import NotYet, TurnBack
+from rollout.one_look import WITHIN_S
 from rollout.phases import PROMOTED
 from rollout.plan import Plan, seconds_to_undo
 from rollout.telling import clock_time
@@ -26,7 +27,8 @@ def tell_in_time(run: Run, story: Callable[[Run], None]) -> None:
     """Tell a story as far as it goes; what waits is looked at again when its window closes, at the latest."""
     turn_back_if_closing(run)
     try:
-        story(run)
+        with run.provider.at_one_look(WITHIN_S):
+            story(run)
     except NotYet as wait:
         at = _turns_back_at(run)
         if at is None or (wait.due_at is not None and wait.due_at <= at):

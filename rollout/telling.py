@@ -150,6 +150,11 @@ def clock_time(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
+def minute(at: float) -> str:
+    """The same, to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
 def short(image: str | None, longest: int = 28) -> str:
     """Enough of an image's name to tell it from another: of a digest the beginning, of a path the end."""
     if not image:

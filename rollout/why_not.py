@@ -49,7 +49,7 @@ def why_not_now(installation: Installation, name: str, image: str | None = None)
         image = _image_of_campaigns(installation, name)
     rows = installation.store.rollouts(name, open_only=True)
     row = rows[0] if rows else None
-    reasons = [*_of_people(installation, name, row), *_of_time(installation, name, row)]
+    reasons = [*_of_people(installation, name), *_of_time(installation, name, row)]
     if row:
         reasons += _of_rollout(installation, row)
     reasons += _of_lease(installation, name)
@@ -64,7 +64,7 @@ def why_not_now(installation: Installation, name: str, image: str | None = None)
 TIME = ("window", "blackout", "window_closing")
 
 
-def _of_people(installation: Installation, name: str, row: Row | None) -> Iterator[Reason]:
+def _of_people(installation: Installation, name: str) -> Iterator[Reason]:
     freeze = freeze_on(installation, name)
     if freeze:
         text = f"frozen ({freeze.scope}): {freeze.reason or 'no reason given'}"

@@ -9,7 +9,7 @@ advisory found lands in exactly one class, and swapping the sides swaps fixed an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -69,20 +69,9 @@ class Ledger:
     database_newest: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; `from_dict` reads it back."""
+        """Return plain data, for JSON."""
         data = asdict(self)
         return {key: _plain(value) for key, value in data.items()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Ledger:
-        """Read what `to_dict` wrote, also after a way through JSON; ValueError for anything else."""
-        try:
-            classes: dict[str, Any] = {key: tuple(_entry(item) for item in data[key]) for key in CLASSES}
-            gaps = tuple(Gap(**{**item, "hosts": tuple(item["hosts"])}) for item in data["unknown"])
-            rest = {key: data[key] for key in ("database_digest", "database_records", "database_newest")}
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"this is not a ledger: {error}") from error
-        return cls(unknown=gaps, **classes, **rest)
 
 
 class _View:
@@ -166,14 +155,6 @@ def _enter(ids: tuple[str, ...], found: Sequence[Finding], subjects: set[Subject
 
 def _ids(entry: Entry) -> tuple[str, ...]:
     return entry.ids
-
-
-def _entry(item: Mapping[str, Any]) -> Entry:
-    changes = tuple(
-        Change(one["ecosystem"], one["name"], tuple(one["old"]), tuple(one["new"])) for one in item["packages"]
-    )
-    lists = {key: tuple(item[key]) for key in ("ids", "fixed_versions", "original_hosts", "replacement_hosts")}
-    return Entry(id=item["id"], summary=item["summary"], packages=changes, **lists)
 
 
 def _plain(value: Any) -> Any:

@@ -8,12 +8,13 @@ right to act, and whoever comes next goes on from what is there.
 from __future__ import annotations
 
 import difflib
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -33,19 +34,39 @@ WRITE_S = BEGIN_WITHIN_S + CONNECT_S + READ_S
 
 
 READS = ("describe_", "get_", "list_")
-_look: ContextVar[tuple[int, dict[Any, Any]] | None] = ContextVar("look", default=None)
-"""Whose it is: a thread may be begun with the context of another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was read at one look, and when that was begun. `owner` is the thread that looks, for another may be begun
+    with its context. What is read `for_writing` is never answered by what was read before."""
+
+    owner: int
+    within_s: float
+    known: dict[Any, tuple[float, Any]]
+    for_writing: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        return self.owner == threading.get_ident()
+
+
+_look: ContextVar[Look | None] = ContextVar("look", default=None)
 
 
 @contextmanager
-def at_one_look() -> Iterator[None]:
-    """Inside of this, in this thread, equal reads are made once. For what only looks."""
-    with _looking((threading.get_ident(), {})):
+def at_one_look(within_s: float = math.inf) -> Iterator[None]:
+    """Inside of this, in this thread, equal reads that are begun `within_s` of each other are made once. A write of
+    ours makes all of it old, and so does a look that begins inside of this one."""
+    outer = _look.get()
+    known = outer.known if outer and outer.is_here else {}
+    known.clear()
+    with _looking(Look(threading.get_ident(), within_s, known)):
         yield
 
 
 @contextmanager
-def _looking(look: tuple[int, dict[Any, Any]] | None) -> Iterator[None]:
+def _looking(look: Look | None) -> Iterator[None]:
     before = _look.set(look)
     try:
         yield
@@ -153,13 +174,20 @@ class Cloud:
 
     def _looked(self, api: str, operation: str, arguments: Mapping[str, Any], ask: Callable[[Any], Any]) -> Any:
         """The answer, or the one that an equal read had at the same look."""
-        owner, known = _look.get() or (0, {})
-        if owner != threading.get_ident() or not operation.startswith(READS):
+        look = _look.get()
+        if look and not operation.startswith(READS):
+            try:
+                return self._call(api, operation, ask)
+            finally:
+                look.known.clear()
+        if look is None or not look.is_here:
             return self._call(api, operation, ask)
-        key = (self.place, api, operation, repr(sorted(arguments.items())))
-        if key not in known:
-            known[key] = self._call(api, operation, ask)
-        return known[key]
+        key, now = (self.place, api, operation, repr(sorted(arguments.items()))), self.clock.now()
+        began, answer = look.known.get(key, (None, None))
+        if began is None or look.for_writing or not 0 <= now - began <= look.within_s:
+            answer = self._call(api, operation, ask)
+            look.known[key] = (now, answer)
+        return answer
 
     def _call(self, api: str, operation: str, ask: Callable[[Any], Any]) -> Any:
         what = f"{api} {operation} in {self.place.region}"
@@ -267,8 +295,15 @@ class Clouds:
         began = self.context.clock.now()
         cloud, options = self.of(service)
         writing = Writing(cloud, began)
-        with sent_before(writing.until), _looking(None):
-            yield writing, options
+        outer = _look.get()
+        look = replace(outer, for_writing=True) if outer else None
+        with sent_before(writing.until), _looking(look):
+            try:
+                yield writing, options
+            except BaseException:
+                if look:
+                    look.known.clear()  # what it was decided by is not so, or nobody knows what is
+                raise
 
     def grouped(self, services: Sequence[Service]) -> Iterable[tuple[Cloud, Mapping[str, Options]]]:
         """The services of each place, by name."""

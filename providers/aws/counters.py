@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from providers.aws.cloud import Cloud, Place
@@ -165,14 +166,29 @@ def _counters(seen: Seen, slot: Slot, values: Mapping[Figure, int]) -> Counters:
 
 def _ask(cloud: Cloud, figures: Sequence[Figure], start: datetime, end: datetime) -> dict[Figure, int]:
     found: dict[Figure, int] = {}
-    for at in range(0, len(figures), QUERIES_A_CALL):
-        part = figures[at : at + QUERIES_A_CALL]
+    for part in _by_call(figures):
         queries = [figure.query(number) for number, figure in enumerate(part)]
         values = _data(cloud, MetricDataQueries=queries, StartTime=start, EndTime=end)
         for number, figure in enumerate(part):
             told = values.get(f"q{number}", [])
             found[figure] = round(max(told, default=0) if figure.lately else sum(told))
     return found
+
+
+def _by_call(figures: Iterable[Figure]) -> list[list[Figure]]:
+    """As many as a call takes, and never those of one target group in two: they are compared with each other, and
+    have to be of one moment."""
+    parts: list[list[Figure]] = []
+    for _, same in groupby(sorted(figures, key=_whose), _whose):
+        each = list(same)
+        if not parts or len(parts[-1]) + len(each) > QUERIES_A_CALL:
+            parts.append([])
+        parts[-1] += each
+    return parts
+
+
+def _whose(figure: Figure) -> tuple[str, str]:
+    return figure.target_group, figure.balancer
 
 
 def _data(cloud: Cloud, **asked: Any) -> dict[str, list[float]]:

@@ -70,10 +70,10 @@ def template_data(cloud: Cloud, group: Group) -> dict[str, Any]:
         raise Invalid(f"{group['AutoScalingGroupName']} has no launch template")
     spec = specs[0]
     key = "LaunchTemplateId" if spec.get("LaunchTemplateId") else "LaunchTemplateName"
-    answer = cloud.read(
+    answer = cloud.read(  # asked as `read_template` does: at one look once
         "ec2",
         "describe_launch_template_versions",
-        **{key: spec[key], "Versions": [spec.get("Version") or "$Default"]},
+        **{key: spec[key], "Versions": [spec.get("Version") or "$Default"], "ResolveAlias": True},
     )
     data: dict[str, Any] = answer["LaunchTemplateVersions"][0]["LaunchTemplateData"]
     return data

@@ -30,15 +30,16 @@ class AwsPatcher:
 
     def apply(self, service: Service, slot: Slot, patch: Patch, token: str) -> Applied:
         """An image: see that the mirror has it. In place: have the hosts patched; Transient until all are proven."""
-        with self._clouds.writing(service) as (writing, options):
-            raise_if_serving(writing.cloud, options, slot, "patched")
-            if in_place.is_composite(patch.image):
+        if in_place.is_composite(patch.image):
+            with self._clouds.writing(service) as (writing, options):
+                raise_if_serving(writing.cloud, options, slot, "patched")
                 return in_place.InPlace(writing, options, self._compute, service, slot).apply(patch.image, token)
-            found = self._compute.image_of(service, slot)
-            if found != patch.image:
-                raise Invalid(f"{slot} launches {found or 'nothing'}, not {patch.image}; it is not the mirror any more")
-            evidence = {"image": patch.image, "group": options.group(slot)}
-            return Applied(reboot_needed=False, evidence=evidence)
+        cloud, options = self._clouds.of(service)  # nothing is written
+        raise_if_serving(cloud, options, slot, "patched")
+        found = self._compute.image_of(service, slot)
+        if found != patch.image:
+            raise Invalid(f"{slot} launches {found or 'nothing'}, not {patch.image}; it is not the mirror any more")
+        return Applied(reboot_needed=False, evidence={"image": patch.image, "group": options.group(slot)})
 
     def reboot(self, service: Service, slot: Slot, token: str) -> None:
         """Each host once for a token; then its agent looks again, for what it found before is of the old kernel."""

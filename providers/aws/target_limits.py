@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from providers.aws.outlook import Ahead, blocks, notice
+from providers.aws.whole import AGAIN_S, REMEMBERED_S
 from providers.base import Concern
 
 COUNTED = 30
@@ -13,9 +14,12 @@ OF_A_GROUP = "targets-per-target-group"
 
 def targets(ahead: Ahead) -> list[Concern]:
     """Each target group of the standby, and each balancer, with the standby's hosts as targets, too."""
-    told = ahead.cloud.pages("elbv2", "describe_account_limits", "Limits")
-    limits = {one["Name"]: int(one["Max"]) for one in told}
-    found, counts = [], dict[str, int]()
+    counts = dict[str, int]()
+    return _all(ahead, counts, REMEMBERED_S) and _all(ahead, counts, AGAIN_S)
+
+
+def _all(ahead: Ahead, counts: dict[str, int], within_s: float) -> list[Concern]:
+    limits, found = ahead.whole.balancing(ahead.cloud, within_s), list[Concern]()
     for arn in ahead.options.target_groups(ahead.standby):
         largest = limits.get(OF_A_GROUP)
         there = _count(ahead, arn, counts)

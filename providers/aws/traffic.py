@@ -8,6 +8,7 @@ from typing import Any
 from providers.aws import marks, routes, weights
 from providers.aws.cloud import Cloud, Clouds, Place, Writing
 from providers.aws.counters import Counting
+from providers.aws.entered import Entered
 from providers.aws.groups import owner_of, read_groups
 from providers.aws.hosting import Hosting
 from providers.aws.members import plan_exactly, plan_none
@@ -16,7 +17,7 @@ from providers.aws.options import Options
 from providers.aws.quick import kept
 from providers.aws.routes import Seen, groups_of
 from providers.aws.targets import Listed, health, health_of, read_health, registered
-from providers.aws.weights import checked
+from providers.aws.weights import Absent, checked
 from providers.base import (
     EVERYTHING,
     SLOTS,
@@ -33,6 +34,7 @@ from providers.base import (
     Service,
     Slot,
     TestRoute,
+    Transient,
     Weights,
     plain,
 )
@@ -47,6 +49,7 @@ class AwsTraffic:
         self._clouds = clouds
         self._counting = Counting(clouds.context.clock)
         self._hosting = Hosting(clouds.context.clock)
+        self._entered = Entered(clouds.context.clock)
 
     def route(self, service: Service) -> Route:
         """All routes, read directly."""
@@ -84,6 +87,7 @@ class AwsTraffic:
             }
             for one, actions in entering.items():
                 routes.write(writing, one, actions)
+                self._entered.enter(cloud.place, one.target_group(slot))
             if missing := [arn for arn in ours if arn not in group.get("TargetGroupARNs", ())]:
                 _change_group(writing, "attach_load_balancer_target_groups", name, missing)
                 # The group brings its own hosts with it: the named ones, and perhaps others.
@@ -102,7 +106,12 @@ class AwsTraffic:
             for arn, listed in health_of(writing.cloud, asked).items():
                 if not registered(listed):
                     raise Invalid(f"service {service.name}: {arn} has no targets; attach the slot's instances first")
-            return routes.set_weights(writing, options, weights, expected)
+            try:
+                return routes.set_weights(writing, options, weights, expected)
+            except Absent as error:
+                if self._entered.lately(writing.cloud.place, asked):
+                    raise Transient(f"{error}; it was attached a moment ago and may not be shown yet") from error
+                raise
 
     def cut(self, service: Service, slot: Slot, token: str) -> int:
         """AWS closes no connection on demand. What it offers begins here: the slot leaves every route, so that no
@@ -236,6 +245,7 @@ class AwsTraffic:
             if share := seen.share(slot):
                 raise Invalid(f"service {service.name}: {slot} has {share} % of the traffic and cannot be {deed}")
             group, ours = read_groups(cloud, [name]).get(name), options.target_groups(slot)
+            self._entered.leave(cloud.place, ours)
             for one in options.routes:
                 left = weights.without_group(seen.actions[one.resource], groups_of(one), slot, one.resource)
                 if left:
@@ -249,10 +259,12 @@ class AwsTraffic:
 def _routes(
     cloud: Cloud, named: Mapping[str, Options], parts: Parts, failed: list[ProviderError]
 ) -> tuple[dict[str, Route], dict[str, Seen]]:
-    """What can be read of the services' routes; the mark only where the route is asked for."""
+    """What can be read of the services' routes; the mark only where it is asked for."""
     told: dict[str, Route] = {}
     seen: dict[str, Seen] = {}
-    for name, look in routes.look_at(cloud, named, tags=parts.route).items():
+    several = any(len(each.routes) > 1 for each in named.values())  # where they go is said by a tag, too
+    tags = parts.route and (parts.mark or several)
+    for name, look in routes.look_at(cloud, named, tags=tags).items():
         try:
             if isinstance(look, ProviderError):
                 raise look

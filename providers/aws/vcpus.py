@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, Literal
 
-from providers.aws.cloud import Cloud
 from providers.aws.groups import Group
 from providers.aws.outlook import Ahead, blocks, choices, notice, template_data, unknown
 from providers.aws.whole import AGAIN_S, REMEMBERED_S
@@ -29,7 +28,6 @@ CODES: Mapping[str, Mapping[Market, str]] = {
 }
 STANDARD = {"a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"}
 ALIASES = {"vt": "g", "gr": "g"}
-TYPES_A_CALL = 100
 
 
 def family_of(kind: str) -> str:
@@ -57,11 +55,11 @@ def vcpus(ahead: Ahead) -> list[Concern]:
 
 def _all(ahead: Ahead, bought: Mapping[Market, int], offered: Sequence[str], within_s: float) -> list[Concern]:
     running = _running(ahead, within_s)
-    sizes = _sizes(ahead.cloud, set(offered) | {kind for kind, _ in running})
+    sizes = ahead.whole.vcpus(ahead.cloud, {*offered, *(kind for kind, _ in running)})
     found = []
     for market, hosts in bought.items():
         if hosts:
-            found += _judge(ahead, market, hosts, offered, running, sizes)
+            found += _judge(ahead, market, hosts, offered, running, sizes, within_s)
     return found
 
 
@@ -72,6 +70,7 @@ def _judge(
     offered: Sequence[str],
     running: Sequence[tuple[str, Market]],
     sizes: Mapping[str, int],
+    within_s: float,
 ) -> list[Concern]:
     families, found = sorted({family_of(kind) for kind in offered}), []
     for family in families:
@@ -83,7 +82,7 @@ def _judge(
                 unknown(f"{_name(ahead.source)}: the {market} quota of {family} types is not known; look it up")
             )
             continue
-        quota = ahead.cloud.read("service-quotas", "get_service_quota", ServiceCode="ec2", QuotaCode=code)["Quota"]
+        quota = ahead.whole.quota(ahead.cloud, code, within_s)
         counted = {each for each, codes in CODES.items() if codes.get(market) == code}
         used = sum(sizes.get(kind, 0) for kind, how in running if how == market and family_of(kind) in counted)
         limit = int(quota["Value"])
@@ -131,10 +130,3 @@ def _running(ahead: Ahead, within_s: float) -> list[tuple[str, Market]]:
         for one in ahead.whole.instances(ahead.cloud, within_s)
         if (one.get("Placement") or {}).get("Tenancy") != "host" and one["InstanceId"] not in ahead.given_up
     ]
-
-
-def _sizes(cloud: Cloud, kinds: set[str]) -> dict[str, int]:
-    found = cloud.batches(
-        "ec2", "describe_instance_types", "InstanceTypes", "InstanceTypes", sorted(kinds), TYPES_A_CALL
-    )
-    return {one["InstanceType"]: int(one["VCpuInfo"]["DefaultVCpus"]) for one in found}

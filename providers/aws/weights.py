@@ -26,6 +26,10 @@ UNSAID = 1
 """The weight of a target group that has none."""
 
 
+class Absent(Invalid):
+    """What is to have weight is not in the route."""
+
+
 def checked(weights: Weights) -> dict[Slot, int]:
     """The weights in the order of the slots. Invalid unless both slots have 0 to 100 that add up to 100."""
     shares = [weights.get(slot, -1) for slot in SLOTS]
@@ -78,14 +82,14 @@ def has(actions: Actions, group: str) -> bool:
 
 
 def with_shares(actions: Actions, groups: Groups, weights: Weights, where: str) -> list[Action]:
-    """The same actions with these weights, as they are to be written. Invalid for weight on a slot that is not there.
+    """The same actions with these weights, as they are to be written. Absent for weight on a slot that is not there.
 
     A slot without weight that is not in the action stays out of it.
     """
     wanted, found = checked(weights), raw(actions) or {}
     for slot in SLOTS:
         if wanted[slot] and groups[slot] not in found:
-            raise Invalid(f"{slot} is not in the route {where}; attach its instances first")
+            raise Absent(f"{slot} is not in the route {where}; attach its instances first")
     return _rewritten(actions, {groups[slot]: wanted[slot] for slot in SLOTS if groups[slot] in found})
 
 

@@ -1,9 +1,10 @@
-"""What has to be read of a whole account, once for all who look ahead within a minute: a fleet is planned in one go."""
+"""What has to be read of a whole account, and what is the same for all of its services: once for all who look ahead
+within a minute, for a fleet is planned in one go."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from providers.aws.cloud import Cloud, Place
@@ -14,7 +15,8 @@ REMEMBERED_S = 60.0
 AGAIN_S = 5.0
 """Nothing is refused for what was seen longer ago: somebody may just have put it right."""
 INSTANCES_A_PAGE = 1000
-PLACES = 200
+TYPES_A_CALL = 100
+PLACES = 400
 
 
 class Whole:
@@ -49,6 +51,33 @@ class Whole:
             return [one for reservation in reservations for one in reservation.get("Instances", ())]
 
         return self._remembered(cloud, "instances", within_s, read)
+
+    def balancing(self, cloud: Cloud, within_s: float = REMEMBERED_S) -> dict[str, int]:
+        """The account's limits for load balancers, by name."""
+
+        def read() -> list[dict[str, Any]]:
+            return cloud.pages("elbv2", "describe_account_limits", "Limits")
+
+        return {one["Name"]: int(one["Max"]) for one in self._remembered(cloud, "balancing", within_s, read)}
+
+    def quota(self, cloud: Cloud, code: str, within_s: float = REMEMBERED_S) -> dict[str, Any]:
+        """One of EC2's quotas."""
+
+        def read() -> list[dict[str, Any]]:
+            return [cloud.read("service-quotas", "get_service_quota", ServiceCode="ec2", QuotaCode=code)["Quota"]]
+
+        return dict(self._remembered(cloud, f"quota {code}", within_s, read)[0])
+
+    def vcpus(self, cloud: Cloud, kinds: Iterable[str]) -> dict[str, int]:
+        """How many each of these instance types has; that never changes."""
+        asked = sorted(set(kinds))
+
+        def read() -> list[dict[str, Any]]:
+            each = ("InstanceTypes", "InstanceTypes", asked, TYPES_A_CALL)
+            return cloud.batches("ec2", "describe_instance_types", *each)
+
+        found = self._remembered(cloud, f"types {' '.join(asked)}", REMEMBERED_S, read)
+        return {one["InstanceType"]: int(one["VCpuInfo"]["DefaultVCpus"]) for one in found}
 
     def _remembered(self, cloud: Cloud, what: str, within_s: float, read: Callable[[], list[Any]]) -> list[Any]:
         key, now = (cloud.place, what), self._clock.now()

@@ -36,25 +36,29 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnBack:
-    service: str
-    rollout: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hush:
-    """Pause a rollout that was begun."""
+class _OfRollout:
+    """What is done with a rollout that was begun."""
 
     service: str
     rollout: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Resume a rollout that this run had paused."""
+class TurnBack(_OfRollout):
+    """Put it back."""
 
-    service: str
-    rollout: str
+    __slots__ = ()
+
+
+class Hush(_OfRollout):
+    """Pause it."""
+
+    __slots__ = ()
+
+
+class Wake(_OfRollout):
+    """Resume it: this run had paused it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

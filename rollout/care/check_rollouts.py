@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from providers.base import ProviderError, Service
 from rollout.care.findings import Finding, ok, problem, warning
-from rollout.care.verify import when
 from rollout.holds import Holds
 from rollout.journal import Journal
 from rollout.phases import PROMOTED
 from rollout.presence import present_server
+from rollout.telling import clock_time as when
 
 if TYPE_CHECKING:
     from rollout.rows import Row

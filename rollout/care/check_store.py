@@ -12,9 +12,9 @@ from rollout.care.chains import fleet_chain, rollout_chains
 from rollout.care.checkpoint import FILE, read_checkpoints
 from rollout.care.findings import Finding, ok, problem, warning
 from rollout.care.restored import is_rollback_only, looks_restored
-from rollout.care.verify import when
 from rollout.database import StoreError
 from rollout.schema import MIGRATIONS
+from rollout.telling import clock_time as when
 
 if TYPE_CHECKING:
     from rollout.wiring import Installation

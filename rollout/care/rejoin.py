@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from providers.base import ProviderError, Route, Service, plain
 from rollout.care.checkpoint import CheckpointFile
 from rollout.care.restored import ACCEPTED, RESTORED, fact, is_rollback_only, looks_restored, set_fact
-from rollout.care.verify import when
 from rollout.fleet_journal import append_to_fleet
 from rollout.journal import Journal
 from rollout.phases import PROMOTED
 from rollout.store import KNOW_SERVICE, HeadMoved
 from rollout.summary import last_route
+from rollout.telling import clock_time as when
 from rollout.telling import shares
 
 if TYPE_CHECKING:

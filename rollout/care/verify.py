@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from rollout.care.checkpoint import CheckpointFile, read_checkpoints
 from rollout.care.vanished import vanished
 from rollout.database import Reads
 from rollout.fleet_journal import FLEET
+from rollout.telling import clock_time as when
 
 if TYPE_CHECKING:
     from rollout.wiring import Installation
@@ -141,7 +141,3 @@ def _against(chain: Chain, marked: Mapping[tuple[int, str], float]) -> list[str]
 def _missing(name: str, marked: Mapping[tuple[int, str], float]) -> str:
     at = min(marked.values())
     return f"{name}: it is missing: the checkpoint of {when(at)} has it, and the store does not"
-
-
-def when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

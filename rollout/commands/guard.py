@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
 from rollout.actor import this_actor
-from rollout.commands.options import Config, Json, Name, Reason, Ref, Usage, Which, find_installation, server_of
+from rollout.commands.options import Config, Json, Name, Quiet, Reason, Ref, Usage, Which, find_installation, server_of
 from rollout.render import Screen
 
 commands = typer.Typer()
@@ -59,6 +58,7 @@ def hold(
     """Keep rollouts off a service, as a deployment does while it works; refused while a rollout moves traffic."""
     from rollout.holds import Holds
     from rollout.rows import Hold
+    from rollout.telling import minute
     from rollout.times import moment
 
     installation, screen = find_installation(config), Screen(as_json=json_out)
@@ -75,10 +75,9 @@ def hold(
     if ends <= now:
         raise Usage(f"--until {until} is over already")
     holds.put(Hold(service, this_actor(), reason, ref, now, ends))
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(ends))
     screen.document(
         {"service": service, "held": True, "until": ends},
-        f"no rollout begins on {service} until {when}. Release it with: rollout hold {service} --release",
+        f"no rollout begins on {service} until {minute(ends)}. Release it with: rollout hold {service} --release",
     )
 
 
@@ -90,7 +89,7 @@ def adopt(
     force: Annotated[bool, typer.Option("--force", help="Even if what serves is not healthy.")] = False,
     config: Config = None,
     json_out: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Take what serves now as it is: end the open rollout without moving traffic, and tidy up after it."""
     from rollout import adoption, control, interventions

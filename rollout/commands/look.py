@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,7 @@ from rollout.commands.options import (
     live_summary,
     not_serving,
 )
-from rollout.render import Screen, ledger_text, standing
+from rollout.render import Screen, ledger_text
 
 if TYPE_CHECKING:
     from rollout.rows import Row
@@ -47,6 +46,7 @@ def status(
         raise typer.Exit(watch_one(installation, which, screen) if which else watch_all(installation, screen))
     if which is not None:
         from rollout.control import UnknownRollout, find
+        from rollout.view.standing import standing
 
         try:
             summary = live_summary(installation, find(installation, which))
@@ -130,12 +130,13 @@ def ledger(
 def journal_show(which: Which, config: Config = None, json_out: Json = False) -> None:
     """Every entry of one rollout."""
     from rollout.control import find
+    from rollout.telling import clock_time
 
     installation, screen = find_installation(config), Screen(as_json=json_out)
     row = find(installation, which)
     entries = installation.store.entries(row.id)
     _say_if_pruned(installation, row, screen)
-    lines = [f"{e.seq:4} {_when(e.at)} epoch {e.epoch:3} {e.kind:18} {e.step}" for e in entries]
+    lines = [f"{e.seq:4} {clock_time(e.at)} epoch {e.epoch:3} {e.kind:18} {e.step}" for e in entries]
     screen.document({"entries": [_entry_json(entry) for entry in entries]}, "\n".join(lines))
 
 
@@ -161,7 +162,3 @@ def _say_if_pruned(installation: Installation, row: Row, screen: Screen) -> None
 
 def _entry_json(entry: Any) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in entry.__slots__}
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

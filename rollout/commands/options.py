@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from rollout.state_dir import find_fleet_file
 from rollout.wiring import Installation, thin_rollback
 
 if TYPE_CHECKING:
+    from rollout.render import Screen
     from rollout.rows import Row
 
 
@@ -130,21 +131,36 @@ def raise_if_nobody_serves(installation: Installation, otherwise: str = ", or le
         raise Usage(f"nothing would drive it: no `rollout serve` is running here. Start one{otherwise}")
 
 
+def say_who_is_left(left: Sequence[str], screen: Screen, command: str) -> None:
+    """What was driven here, and by nobody any more."""
+    if left:
+        screen.problem(f"stopped; nobody drives these now: {', '.join(left)}. Go on with: {command}")
+
+
 def complete_service(ctx: typer.Context, incomplete: str) -> list[str]:
     """Service names for the shell; none, without a word, where they cannot be read."""
-    try:
-        return [name for name in _named_before(ctx).fleet.services if name.startswith(incomplete)]
-    except Exception:
-        return []
+    return _begun(incomplete, lambda: _named_before(ctx).fleet.services)
+
+
+def complete_campaign(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The same for campaigns."""
+    return _begun(incomplete, lambda: _named_before(ctx).fleet.campaigns)
 
 
 def complete_rollout(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids and names of services with rollouts for the shell, newest first; no store is made for it."""
-    try:
+
+    def names() -> Iterable[str]:
         installation = _named_before(ctx)
         rows = installation.store.rollouts(limit=50) if installation.has_store else []
-        names = dict.fromkeys(name for row in rows for name in (row.id, row.service))
-        return [name for name in names if name.startswith(incomplete)]
+        return dict.fromkeys(name for row in rows for name in (row.id, row.service))
+
+    return _begun(incomplete, names)
+
+
+def _begun(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
+    try:
+        return [name for name in names() if name.startswith(incomplete)]
     except Exception:
         return []
 
@@ -169,3 +185,7 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Goes into
 Ref = Annotated[str, typer.Option("--ref", metavar="TICKET", help="What this belongs to; a policy may want one.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it is done, or leave it to rollout serve.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Leave with 7 if it still runs.")]
+DetailedExitcode = Annotated[bool, typer.Option("--detailed-exitcode", help="10 when something would change.")]
+Metrics = Annotated[
+    str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Show figures to Prometheus there.")
+]

@@ -17,6 +17,7 @@ from rollout.commands.ci import Junit, StepSummary, left_for_ci
 from rollout.commands.delivery import news_delivered
 from rollout.commands.options import (
     Config,
+    DetailedExitcode,
     Image,
     Json,
     Name,
@@ -34,7 +35,7 @@ from rollout.commands.options import (
     raise_if_nobody_serves,
     server_of,
 )
-from rollout.render import Screen, plan_text, standing
+from rollout.render import Screen, plan_text
 
 if TYPE_CHECKING:
     from rollout.rows import Row
@@ -48,9 +49,7 @@ def plan(
     service: Name,
     image: Image = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save it for start --plan.")] = None,
-    detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="10 when something would change.")
-    ] = False,
+    detailed_exitcode: DetailedExitcode = False,
     config: Config = None,
     json_out: Json = False,
 ) -> None:
@@ -221,6 +220,7 @@ def _follow(
     from rollout import control, follow
     from rollout.commands.views import driving
     from rollout.store import StoreError
+    from rollout.view.standing import standing
 
     for merged in control.merge_spool(installation):
         screen.say(merged)

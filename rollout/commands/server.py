@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout import exits
-from rollout.commands.options import Config, Json, Quiet, Usage, find_installation
+from rollout.commands.options import Config, Json, Metrics, Quiet, Usage, find_installation, say_who_is_left
 from rollout.render import Screen
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def serve(
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key, PEM.")] = None,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Show figures to Prometheus there.")
-    ] = None,
+    metrics: Metrics = None,
     config: Config = None,
     json_out: Json = False,
     quiet: Quiet = False,
@@ -50,9 +48,7 @@ def serve(
         if where is None:
             raise
         raise Usage(str(error) if isinstance(error, ValueError) else f"--listen {listen}: {error}") from error
-    left = serving.until_stopped()
-    if left:
-        screen.problem(f"stopped; nobody drives these now: {', '.join(left)}. Go on with: rollout serve")
+    say_who_is_left(serving.until_stopped(), screen, "rollout serve")
     raise typer.Exit(exits.DONE)
 
 

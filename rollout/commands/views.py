@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout import exits
 from rollout.commands.options import live_routes, live_summary
-from rollout.render import Screen, standing
+from rollout.render import Screen
 from rollout.wiring import Installation
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def watch_one(installation: Installation, which: str, screen: Screen) -> int:
     """Until it is closed: the exit code that `start` would have given. 130 after a Ctrl-C."""
     from rollout.control import find
     from rollout.view.onlooker import LOOK_S, TRAFFIC_S, Looks, Traffic, Watched
+    from rollout.view.standing import standing
 
     apart, clock = _apart(installation), installation.clock
     watched = Watched(

@@ -10,6 +10,7 @@ from rollout import exits
 from rollout.actor import this_actor
 from rollout.commands.options import (
     Config,
+    DetailedExitcode,
     Image,
     Json,
     Quiet,
@@ -17,6 +18,7 @@ from rollout.commands.options import (
     Ref,
     Timeout,
     Usage,
+    complete_campaign,
     find_installation,
     raise_if_nobody_serves,
     server_of,
@@ -33,16 +35,6 @@ wave = typer.Typer(help="Campaigns: services patched wave by wave.", no_args_is_
 commands.add_typer(wave, name="wave")
 
 
-def complete_campaign(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of campaigns for the shell; none, without a word, where they cannot be read."""
-    from rollout.commands.options import _named_before
-
-    try:
-        return [name for name in _named_before(ctx).fleet.campaigns if name.startswith(incomplete)]
-    except Exception:
-        return []
-
-
 Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_campaign)]
 
 
@@ -50,9 +42,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_cam
 def wave_plan(
     name: Name,
     image: Image = None,
-    detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="10 when something would change.")
-    ] = False,
+    detailed_exitcode: DetailedExitcode = False,
     config: Config = None,
     json_out: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rollout import exits
-from rollout.commands.options import Config, Json, Quiet, Usage, find_installation
+from rollout.commands.options import Config, Json, Metrics, Quiet, Usage, find_installation, say_who_is_left
 from rollout.render import Screen
 
 commands = typer.Typer()
@@ -18,9 +18,7 @@ def worker(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, max=64, help="Rollouts that act at once here; else serve.jobs.")
     ] = None,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Show figures to Prometheus there.")
-    ] = None,
+    metrics: Metrics = None,
     config: Config = None,
     json_out: Json = False,
     quiet: Quiet = False,
@@ -34,7 +32,5 @@ def worker(
         working = Working(find_installation(config), screen.say, screen.event, jobs, metrics)
     except NotShared as error:
         raise Usage(str(error)) from None
-    left = working.until_stopped()
-    if left:
-        screen.problem(f"stopped; nobody drives these now: {', '.join(left)}. Go on with: rollout worker")
+    say_who_is_left(working.until_stopped(), screen, "rollout worker")
     raise typer.Exit(exits.DONE)

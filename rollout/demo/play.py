@@ -11,9 +11,10 @@ from typing import Any
 from rollout import exits
 from rollout.demo.load import Load, Tally
 from rollout.demo.stage import SERVICE, Stage, set_up
-from rollout.render import Screen, advisories_line, ledger_row
+from rollout.render import Screen, ledger_row
 from rollout.store import Store
 from rollout.telling import shares
+from rollout.view.standing import advisories_line
 
 
 class Unexpected(Exception):
@@ -65,7 +66,7 @@ class Play:
         code, summary = self.stage.rollout("start", SERVICE, "--image", image, *more)
         self.record(summary)
         self.expect(code == exits.DONE, f"act {number}: {image} is promoted (exit {code})")
-        tally = self.served(number)
+        tally = self.served()
         self.expect(tally.failed == 0, f"act {number}: no request fails ({dict(tally.failures)})")
 
     def bad(self, number: str, title: str, image: str, where: str, *, live: bool = False) -> None:
@@ -76,7 +77,7 @@ class Play:
         self.record(summary)
         self.expect(code == exits.ROLLED_BACK, f"act {number}: {image} is rolled back (exit {code})")
         self.expect(summary["reason"].startswith(where), f"act {number}: caught at {where} ({summary['reason']})")
-        tally = self.served(number, on_bad_patch=live)
+        tally = self.served(on_bad_patch=live)
         self.expect(live or tally.failed == 0, f"act {number}: no request fails ({dict(tally.failures)})")
         self.expect(live == (len(tally.served) == 2), f"act {number}: answered by {sorted(tally.served)}")
 
@@ -92,7 +93,7 @@ class Play:
         came_back = {found["id"] for found in summary["advisories"]["fixed"]}
         self.acts.fixed -= came_back
         self.screen.say(f"    with the old side {len(came_back)} advisories came back: {', '.join(sorted(came_back))}")
-        tally = self.served(number)
+        tally = self.served()
         self.expect(tally.failed == 0, f"act {number}: no request fails ({dict(tally.failures)})")
 
     def record(self, summary: dict[str, Any]) -> None:
@@ -111,7 +112,7 @@ class Play:
                 advisory, packages, versions, what = ledger_row(found)
                 self.screen.say(f"      {part:10} {advisory}  {packages} {versions}  {what}")
 
-    def served(self, number: str, *, on_bad_patch: bool = False) -> Tally:
+    def served(self, *, on_bad_patch: bool = False) -> Tally:
         tally = self.load.taken()
         self.acts.requests += tally.requests
         if on_bad_patch:

@@ -49,10 +49,18 @@ class QueueEnded(Exception):
     """Nothing would be woken from here any more."""
 
 
+class NobodyWorks(Exception):
+    """This process only queues what is due, and there is no worker to take it."""
+
+    def __init__(self) -> None:
+        super().__init__("nobody takes what is due: nothing moves until there is a rollout worker, or serve has jobs")
+
+
 class ObservedElsewhere:
     """Another process looks at what is awaited, for all: jobs here need not, and are woken."""
 
     reads_here = False
+    is_short = False
 
     def answer(self, service: str, fact: Fact, after: float) -> Answer | None:
         return None
@@ -126,15 +134,17 @@ class SharingServer(Server):
     def _look(self) -> None:
         now = self.now()
         self._elsewhere = ObservedElsewhere() if not self.leads and is_observed(self.store.db, now) else None
-        self._unworked = not self.jobs and not present_workers(self.store.db, now)
+        self._say_whether_anybody_works(now)
         if self.serves and not self.leads and present_server(self.store.db, now) is None:
             self._lead()
         self._looked_at = self.steady()
 
-    @property
-    def nobody_works(self) -> bool:
-        """What is due is queued, and there is no worker to take it."""
-        return self._unworked
+    def _say_whether_anybody_works(self, now: float) -> None:
+        """Once each time that there is nobody to take what is queued here."""
+        stopping = self.worker.stopping.is_set()
+        before, self._unworked = self._unworked, not (self.jobs or stopping or present_workers(self.store.db, now))
+        if self._unworked and not before:
+            self.watchers.trouble("workers", NobodyWorks())
 
     def _acting(self) -> set[str]:
         return self.worker.acting

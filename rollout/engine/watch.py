@@ -10,10 +10,24 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
+from healthchecks.base import SHARED
 from providers.base import Provider, Reading, Service
-from rollout.observer import AHEAD_S, HELD_S, KINDS, LONGEST_S, Answer, Fact, answers, next_look, read_apart
+from rollout.observer import (
+    AHEAD_S,
+    HELD_S,
+    KINDS,
+    LEFT,
+    LONGEST_S,
+    Answer,
+    Fact,
+    ahead_s,
+    answers,
+    next_look,
+    read_apart,
+)
 from rollout.rows import Wait
 from rollout.store import NEVER, Store
 
@@ -25,8 +39,17 @@ AWAKE_S = 60.0
 LONG_S = 5.0
 """After this a tick begins no further read: where calls are short, the rest comes first at the next one."""
 FACTS_A_READ, GATES_A_READ = 100, 250
+READ_S = FRESH_S / 2
+"""So long a reading of many gates may take at most, so that it is fresh when their jobs come: it is made of fewer where
+calls have to wait, but no fewer than a page."""
+PAGE = 20
+SHORT_S = 0.5
+"""A read for many that takes longer says that calls have to wait."""
+PAUSES = 2.0
+"""So many times as long as a reading took there is no other: where calls have to wait, more are asked for together."""
 GATES_A_TICK = 1000
 """More looks than jobs make in a few seconds: what is read for others is old before its turn comes."""
+MOMENT_S = 2.0
 TOLD_S = 30.0
 """What is seen of a fact that has not come is told again no sooner."""
 FACTS = (
@@ -61,6 +84,10 @@ class Subject:
     def held_s(self) -> float:
         """A gap above two intervals begins a soak anew: so long a look may wait, and no soak notices."""
         return min(HELD_S, self.interval_s / 2)
+
+    @property
+    def ahead_s(self) -> float:
+        return ahead_s(self.interval_s)
 
 
 @dataclass(slots=True)
@@ -110,16 +137,23 @@ class Observer:
         self._awaited: dict[str, Awaited] = {}
         self._gates: Mapping[str, float] = {}
         self._in_vain: dict[str, float] = {}  # gates that were not in what was read, by when they were due
+        self._gates_a_read, self._pause_until = GATES_A_READ, 0.0
+        self._short_at: float | None = None  # a read ended that took long
         self._answers, self._readings = Board[Answer](), Board[Reading]()
         self._looked_at: float | None = None
 
     # For jobs, and for who begins them
 
     def answer(self, service: str, fact: Fact, after: float) -> Answer | None:
-        return self._answers.get((service, str(fact.to_json())), after, self._now())
+        return self._answers.get(_key(service, fact), after, self._now())
 
     def reading(self, service: str, after: float) -> Reading | None:
         return self._readings.get(service, after, self._now())
+
+    @property
+    def is_short(self) -> bool:
+        """Did a read for many take long a moment ago? Then calls have to wait for their turn."""
+        return self._short_at is not None and abs(self._now() - self._short_at) <= TOLD_S
 
     @property
     def is_awake(self) -> bool:
@@ -147,9 +181,12 @@ class Observer:
         self._know({*facts, *gates})
         self._gates = gates
         self._in_vain = {rollout: due_at for rollout, due_at in self._in_vain.items() if gates.get(rollout) == due_at}
-        self._read_gates([rollout for rollout, due_at in gates.items() if self._is_to_be_read(rollout, due_at)])
+        to_read = {each: due_at for each, due_at in gates.items() if self._is_to_be_read(each, due_at)}
+        if min(to_read.values(), default=NEVER) < now + AHEAD_S:  # then for those as well that are due a little later
+            self._read_gates(list(to_read))
         # What is to be looked at in an hour was reckoned by a clock that was set back since.
-        self._read_facts({name: each for name, each in facts.items() if not now < each.look_at <= now + LONGEST_S})
+        to_ask = {name: each for name, each in facts.items() if not now < each.look_at <= now + LONGEST_S}
+        self._read_facts({name: each for name, each in to_ask.items() if not _is_being_asked(each.wait, now)})
         self._looked_at = self._now()
 
     def _facts(self) -> dict[str, Awaited]:
@@ -167,8 +204,8 @@ class Observer:
         return found
 
     def _due_gates(self, now: float) -> dict[str, float]:
-        """And those that are due before there is another look."""
-        return dict(self._store.db.all(GATES, now + AHEAD_S, '%"gate":"%', GATES_A_TICK))
+        """And those that are due before there is another look, however long this one takes."""
+        return dict(self._store.db.all(GATES, now + HELD_S, '%"gate":"%', GATES_A_TICK))
 
     def _know(self, rollouts: set[str]) -> None:
         for rollout in rollouts - set(self._subjects):
@@ -180,41 +217,61 @@ class Observer:
             self._subjects = {rollout: self._subjects[rollout] for rollout in rollouts}
 
     def _read_gates(self, gates: Sequence[str]) -> None:
-        """What cannot be read for a gate leaves it to look for itself."""
-        for name, known in self._in_parts(gates, GATES_A_READ):
+        """What is read by pages; targets are a call for each side of each, and its look reads them. What cannot be read
+        for a gate leaves it to look for itself."""
+        if 0 < self._pause_until - self._now() <= HELD_S:  # or the clock was set
+            return
+        for name, known in self._in_parts(gates, lambda: self._gates_a_read):
             began = self._now()
             try:
-                traffic = self._provider_of(name).traffic
-                found, _ = read_apart(traffic.observe, [subject.service for subject in known.values()])
+                read = partial(self._provider_of(name).traffic.observe, parts=SHARED)
+                found, _ = read_apart(read, [subject.service for subject in known.values()])
             except Exception:  # whatever is wrong with it, a job meets it and journals it
                 found = {}
             self._readings.put(found, began)
+            took_s = self._took(began)
+            self._gates_a_read = _fewer_or_more(len(known), took_s)
+            self._pause_until = self._now() + min(PAUSES * took_s, HELD_S / 3)
             lacking = [rollout for rollout, subject in known.items() if subject.service.name not in found]
             self._in_vain |= {rollout: self._gates[rollout] for rollout in lacking if rollout in self._gates}
 
+    def _took(self, began: float) -> float:
+        now = self._now()
+        if now - began > SHORT_S:
+            self._short_at = now
+        return now - began
+
     def _is_to_be_read(self, rollout: str, due_at: float) -> bool:
         subject = self._subjects[rollout]
-        return subject is not None and self._in_vain.get(rollout) != due_at and self._lacks(subject, due_at)
+        if subject is None or self._in_vain.get(rollout) == due_at or due_at - subject.ahead_s > self._now():
+            return False
+        return self._lacks(subject, due_at)
 
     def _lacks(self, subject: Subject, due_at: float) -> bool:
-        return self.reading(subject.service.name, due_at - AHEAD_S) is None
+        return self.reading(subject.service.name, due_at - subject.ahead_s) is None
 
     def _read_facts(self, facts: Mapping[str, Awaited]) -> None:
         """Who had no turn for longest comes first: where there are more questions than calls, all have theirs."""
-        for name, known in self._in_parts(sorted(facts, key=lambda each: facts[each].turn_at), FACTS_A_READ):
+        for name, known in self._in_parts(sorted(facts, key=lambda each: facts[each].turn_at), lambda: FACTS_A_READ):
             asked = {rollout: (subject.service, facts[rollout].fact) for rollout, subject in known.items()}
             began = self._now()
             try:
                 told = answers(self._provider_of(name), asked)
             except Exception as error:  # a fault of an adapter: its rollouts meet and journal it
                 told = dict.fromkeys(asked, Answer("unknown", f"{type(error).__name__}: {error}"))
-            met = {_key(*asked[rollout]): answer for rollout, answer in told.items() if answer.state == "met"}
+            self._took(began)
+            met = {
+                _key(asked[rollout][0].name, asked[rollout][1]): answer
+                for rollout, answer in told.items()
+                if answer.state == "met"
+            }
             self._answers.put(met, began)
             self._wake([rollout for rollout, answer in told.items() if self._is_news(facts[rollout], answer)])
 
     def _is_news(self, awaited: Awaited, answer: Answer) -> bool:
         now = self._now()
-        awaited.look_at = next_look(awaited.wait, now, observed=False)
+        # Who is told that it has come looks for itself.
+        awaited.look_at = next_look(awaited.wait, now, observed=False) if answer.state != "met" else now + LONGEST_S
         # Who was not answered comes before who was; but not for ever, where no answer of theirs ever comes.
         awaited.turn_at = now if answer.state != "unknown" else max(awaited.turn_at, now - LONGEST_S)
         if answer.state in ("met", "failed"):
@@ -222,7 +279,8 @@ class Observer:
         state = awaited.wait.state
         if (answer.state == "unknown") == state.get("unreadable", False) and answer.seen == state.get("seen"):
             return False
-        if abs(now - awaited.told_at) < TOLD_S:
+        told_at = awaited.wait.started_at if state.get("seen") == LEFT else awaited.told_at
+        if abs(now - told_at) < TOLD_S:
             return False
         awaited.told_at = now
         return True
@@ -234,7 +292,7 @@ class Observer:
                 for rollout in rollouts:
                     db.execute(WAKE, (now, rollout, now))
 
-    def _in_parts(self, rollouts: Iterable[str], size: int) -> Iterator[tuple[str, dict[str, Subject]]]:
+    def _in_parts(self, rollouts: Iterable[str], size: Callable[[], int]) -> Iterator[tuple[str, dict[str, Subject]]]:
         """By provider, so many at a time, for as long as there is time in this tick."""
         found: dict[str, list[tuple[str, Subject]]] = {}
         for rollout in rollouts:
@@ -242,10 +300,12 @@ class Observer:
                 found.setdefault(subject.provider, []).append((rollout, subject))
         began = self._now()
         for name, each in found.items():
-            for at in range(0, len(each), size):
+            while each:
                 if abs(self._now() - began) > LONG_S:
                     return
-                yield name, dict(each[at : at + size])
+                most = size()
+                part, each = dict(each[:most]), each[most:]
+                yield name, part
                 self._looked_at = self._now()
 
     @property
@@ -254,8 +314,21 @@ class Observer:
         return min((each.look_at for each in self._awaited.values()), default=None)
 
 
-def _key(service: Service, fact: Fact) -> tuple[str, str]:
-    return service.name, str(fact.to_json())
+def _is_being_asked(wait: Wait, now: float) -> bool:
+    """By the job that has just begun to wait: it keeps what it saw. What it left to us has a moment to come true."""
+    quiet_s = {None: LONGEST_S, LEFT: MOMENT_S}.get(wait.state.get("seen"), 0.0)
+    return abs(now - wait.started_at) < quiet_s
+
+
+def _fewer_or_more(gates: int, took_s: float) -> int:
+    """How many gates the next reading is made of, when one of so many took so long. The clock may have been set."""
+    in_time = gates * READ_S / took_s if took_s > 0 else GATES_A_READ
+    return int(max(PAGE, min(GATES_A_READ, in_time)))
+
+
+def _key(service: str, fact: Fact) -> tuple[str, str]:
+    """The same for a fact that came back from the store, which sorts what it keeps."""
+    return service, json.dumps(fact.to_json(), sort_keys=True)
 
 
 def _awaited(text: str, wait: Wait, before: Awaited | None) -> Awaited:

@@ -12,8 +12,6 @@ from rollout.fleetfile.timing import MANY, Blackouts, Zone, hours_of
 from rollout.fleetfile.values import Folder, HostPort, LongSpan, Name, PositiveSpan, Reference, Settings, WebAddress
 from rollout.news import NEWS_KINDS, NewsKind
 
-REFERENCES = ("apprise", "secret")
-"""Keys of a receiver that only refer to a secret."""
 _ONE_WAY: dict[str, Any] = {
     "oneOf": [
         {

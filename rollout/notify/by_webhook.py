@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import json
-import socket
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ import httpx
 
 from healthchecks.addresses import Address, Pinned, Refused, Resolve, judge_public, judge_public_or_private, places
 from healthchecks.fetch import Deadline
+from healthchecks.resolve import resolve_all
 from rollout.notify.message import Message
 from rollout.notify.schedule import OWN_TROUBLE_S, REFUSALS, Outcome
 from rollout.notify.target import SecretMissing, Target, read_secret
@@ -58,15 +58,6 @@ def _judge_public(address: Address) -> None:
         judge_public(address)
     except Refused as refused:
         raise Refused(f"{refused}; only a receiver with private: true may have a private one") from None
-
-
-def resolve_all(name: str) -> Sequence[str]:
-    """All addresses of a name, in the order in which this host prefers them."""
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    except (OSError, UnicodeError) as error:
-        raise Refused("its name cannot be resolved") from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _signed(target: Target, body: str, idempotency_id: str, now: float) -> dict[str, str]:

@@ -98,7 +98,7 @@ def standing_of(
         "why": _why(case, situation),
         "evidence": _evidence(case, situation, gate),
         "gate": {"step": gate.step, "gate": gate.gate, "rule": rule_words(gate.rule)} if gate else None,
-        "done": _done(case, situation),
+        "done": _done(case),
         **next_by_itself(case, situation),
         "undo": phase.undo if phase else "not known to this release",
         "undo_limit_s": limit_s,
@@ -224,7 +224,7 @@ def _evidence(case: Case, situation: str, gate: GateTold | None) -> list[dict[st
     return []
 
 
-def _done(case: Case, situation: str) -> list[dict[str, Any]]:
+def _done(case: Case) -> list[dict[str, Any]]:
     """What was done since the turn, or in this phase."""
     journal = case.journal
     since = journal.decision or journal.adoption or journal.halt

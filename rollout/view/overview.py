@@ -5,12 +5,12 @@ The same lines are `rollout status` on paper and, cut to the terminal, the live 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.telling import brief, shares, short
+from rollout.telling import brief, minute, shares, short
+from rollout.view.standing import danger, next_command, trouble, until, way_back
 
 EMPTY = "no rollouts yet; begin with: rollout plan SERVICE"
 
@@ -62,24 +62,13 @@ def _recent(summary: Mapping[str, Any]) -> Block:
     ref = f" ({brief(summary['ref'])})" if summary["ref"] else ""
     why = f": {brief(summary['opened_reason'])}" if summary["opened_reason"] else ""
     lines = [
-        f"{summary['id']}  {how} ({summary['phase']})  {_when(summary['opened_at'])}",
+        f"{summary['id']}  {how} ({summary['phase']})  {minute(summary['opened_at'])}",
         f"  opened   by {brief(summary['actor'])}{ref}{why}",
     ]
-    if summary["paused"]:
-        lines.append(f"  paused   by {brief(summary['paused']['by'])}: {brief(summary['paused']['reason'])}")
-    if summary["reason"]:
-        lines.append(f"  because  {brief(summary['reason'])}")
-    if summary["warning"]:
-        lines.append(f"  warning  {summary['warning']}")
+    lines += trouble(summary)
     if summary["driven_by"]:
         lines.append(f"  driven   by {summary['driven_by']}")
-    if summary["way_back"]:
-        lines.append(f"  way back {summary['way_back']}{_until(summary['way_back_until'])}")
-        lines += [f"  drilled  {summary['drilled']}"] if summary.get("drilled") else []
-    elif summary["next"]:
-        lines.append(f"  next     {summary['next']}")
-    if summary.get("not_serving"):
-        lines.append(f"  DANGER   {summary['not_serving']}")
+    lines += [*(way_back(summary) or next_command(summary)), *danger(summary)]
     lines.append(f"  traffic  {_traffic(summary)}")
     return Block(tuple(lines), how)
 
@@ -96,30 +85,22 @@ def _traffic(summary: Mapping[str, Any]) -> str:
 
 def _older(summary: Mapping[str, Any]) -> str:
     ended = summary["closed_at"] or summary["opened_at"]
-    return f"  {summary['id']}  {summary['outcome']} ({summary['phase']})  {_when(ended)}"
+    return f"  {summary['id']}  {summary['outcome']} ({summary['phase']})  {minute(ended)}"
 
 
 def _hold(hold: Mapping[str, Any]) -> str:
     ref = f" ({brief(hold['ref'])})" if hold["ref"] else ""
     why = brief(hold["reason"]) or "no reason given"
-    return f"  {hold['service']}  by {brief(hold['actor'])}{ref}{_until(hold['until'])}: {why}"
+    return f"  {hold['service']}  by {brief(hold['actor'])}{ref}{until(hold['until'])}: {why}"
 
 
 def _driving(listed: Mapping[str, Any]) -> list[str]:
     """Whether anybody sees to what is open."""
     server = listed["served_by"]
-    lines = [f"served by {server['holder']} since {_when(server['since'])}"] if server else []
+    lines = [f"served by {server['holder']} since {minute(server['since'])}"] if server else []
     for summary in unattended(listed) if listed["rollouts"] else ():
         watched = "watches" if summary["outcome"] == "promoted" else "drives"
         lines += [f"nobody {watched} {summary['id']}:", f"  rollout serve, or rollout resume {summary['id']}"]
     if listed.get("rollback_only"):
         lines.append(str(listed["rollback_only"]))
     return lines or (["no rollout serve is running"] if listed["rollouts"] else [])
-
-
-def _until(at: float | None) -> str:
-    return f" until {_when(at)}" if at else ""
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))

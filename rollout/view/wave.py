@@ -36,7 +36,7 @@ def board(standing: Mapping[str, Any], *, now: float, width: int, height: int | 
         return Text("")
     head = _header(standing)
     foot = _footer(standing, now, live=height is not None)
-    waves = _waves(standing, width)
+    waves = _waves(standing)
     services = _ordered(standing["services"])
     if height is None:
         room = ROWS
@@ -80,7 +80,7 @@ def _header(standing: Mapping[str, Any]) -> list[Text]:
     return rows
 
 
-def _waves(standing: Mapping[str, Any], width: int) -> list[Text]:
+def _waves(standing: Mapping[str, Any]) -> list[Text]:
     """A row a wave; of many, those that are over come together."""
     waves = list(standing["waves"])
     over = [wave for wave in waves if wave["state"] == "done"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any
 
 import pytest
 
 from providers.aws import counters
 from providers.aws.cloud import Place
-from providers.aws.counters import Counting, pair
+from providers.aws.counters import QUERIES_A_CALL, Counting, Pair, _by_call, pair
 from providers.aws.options import Options, RouteOptions
 from providers.aws.routes import Seen
 from providers.base import Counters, Denied, Slot, Transient
@@ -162,3 +164,14 @@ def test_half_an_answer_is_none(state: str, kind: type[Exception]) -> None:
     watch.state = state
     with pytest.raises(kind, match=state):
         watch.count(service("shop"))
+
+
+def test_what_is_compared_with_each_other_is_of_one_call() -> None:
+    """In a wave, one call tells requests, a later one answers: a sound patch is put back for the rest."""
+    figures = [figure for number in range(100) for figure in Pair(f"targetgroup/{number}/x", "app/front/y").counted]
+    parts = _by_call(random.Random(7).sample(figures, len(figures)))
+    assert all(0 < len(part) <= QUERIES_A_CALL for part in parts) and len(parts) == ceil(len(figures) / QUERIES_A_CALL)
+    told = [{figure.target_group for figure in part} for part in parts]
+    assert sum(len(each) for each in told) == 100, "none is in two"
+    assert sorted(map(str, figures)) == sorted(str(figure) for part in parts for figure in part)
+    assert _by_call([]) == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from providers.aws.whole import AGAIN_S, REMEMBERED_S
 from tests.aws.insight_kit import SPOT, STANDARD, scene
 from tests.aws.wire import wire
 
@@ -73,8 +74,24 @@ def test_vcpus_in_use_and_to_come_stay_within_the_quota(tmp_path: Path) -> None:
         seen.account.answers.quotas[STANDARD] = 8.0
         assert seen.foresee() == []
         seen.account.answers.quotas[STANDARD] = 7.0
+        seen.clock.sleep(REMEMBERED_S)
         (text,) = seen.texts("blocks")
         assert "L-1216C47A" in text and "7 in eu-central-1, 4 in use, 4 more" in text and "raise it" in text
+
+
+def test_what_the_account_may_have_is_asked_once_for_a_fleet_and_again_before_it_refuses(tmp_path: Path) -> None:
+    """A wave asks for the same quota with each service; or one that was just raised goes on refusing."""
+    asked = ("GetServiceQuota", "DescribeAccountLimits", "DescribeInstanceTypes")
+    with scene(tmp_path) as seen, wire(seen.account) as line:
+        for _ in range(3):
+            assert seen.foresee() == []
+        assert [line.count(each) for each in asked] == [1, 1, 1]
+        seen.account.answers.quotas[STANDARD] = 7.0
+        seen.clock.sleep(REMEMBERED_S)
+        assert seen.texts("blocks")
+        seen.account.answers.quotas[STANDARD] = 8.0
+        seen.clock.sleep(AGAIN_S)
+        assert seen.texts("blocks") == []
 
 
 def test_spot_counts_for_the_spot_quota(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from providers.aws.traffic import AwsTraffic
 from providers.memory.clock import VirtualClock
 from tests.aws.canned import CannedClouds, services
 
-FIGURES = 12  # six of each side
+SIDES_A_CALL = 500 // 6  # those of one side stay together
 EXPECTED: dict[str, Callable[[int], int]] = {
     "elbv2.describe_listeners": lambda count: ceil(count / 20),
     "elbv2.describe_tags": lambda count: ceil(count / 20),
     "autoscaling.describe_auto_scaling_groups": lambda count: ceil(2 * count / 100),  # for hosts: both sides serve
     "elbv2.describe_target_health": lambda count: 2 * count,  # AWS takes one target group a call
     "ec2.describe_instances": lambda count: ceil(2 * count / 200),
-    "cloudwatch.get_metric_data": lambda count: ceil(FIGURES * count / 500),
+    "cloudwatch.get_metric_data": lambda count: ceil(2 * count / SIDES_A_CALL),
 }
 
 

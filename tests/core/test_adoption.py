@@ -25,8 +25,9 @@ from rollout.rescue.told import Refusal, Told
 from rollout.rows import Row
 from rollout.store import NEVER, Claimed, LeaseHeld, Store
 from rollout.wiring import Installation
+from tests.core.interrupting import dies_at, jobs
 from tests.core.scene import FLEET, HOLDER, RIVAL, ROLLOUT, SHOP, World, a_plan
-from tests.core.test_paused import Live, fleet, gate_wait, jobs
+from tests.core.test_paused import Live, fleet, gate_wait
 
 T = 5.0
 """The simulated cloud's write time-out."""
@@ -375,10 +376,6 @@ def decide_by_emergency(world: World, card: Card, folder: Path, monkeypatch: pyt
 # Killed on the way
 
 
-class Dies(BaseException):
-    """The process is killed."""
-
-
 WRITES = ("append", "save_wait", "take_lease", "release_lease")
 
 
@@ -392,7 +389,7 @@ def test_killed_anywhere_it_goes_on(tmp_path: Path, where: str, after: bool, mon
         world.drive(at_wait(where))
         adopt(world)
         weights, moves = dict(world.weights), traffic_moves(world)
-        if not died(world, monkeypatch, call, after):
+        if not dies_at(world, monkeypatch, WRITES, call, world.drive, after=after):
             break
         world.passes(11)
         row = driven(world)
@@ -413,30 +410,6 @@ def driven(world: World) -> Row:
         except LeaseHeld as held:
             world.passes(held.expires_in_s)
     return world.row
-
-
-def died(world: World, monkeypatch: pytest.MonkeyPatch, call: int, after: bool) -> bool:
-    """Drive, and die before or after the n-th write to the store. False: it came to its end before."""
-    left = [call]
-    with monkeypatch.context() as patched:
-        for name in WRITES:
-            real = getattr(world.store, name)
-
-            def counted(*arguments: Any, real: Any = real, **more: Any) -> Any:
-                left[0] -= 1
-                if left[0] == 0 and not after:
-                    raise Dies
-                answer = real(*arguments, **more)
-                if left[0] == 0:
-                    raise Dies
-                return answer
-
-            patched.setattr(world.store, name, counted)
-        try:
-            world.drive()
-        except Dies:
-            return True
-    return False
 
 
 # A store that was lost

@@ -16,20 +16,10 @@ from hypothesis import strategies as st
 from rollout import acts
 from rollout.card import Card, CardFolder, CardSuperseded, CardUnreadable
 from rollout.flow import NotYet
+from tests.core.cards import a_card
 from tests.core.scene import World
 
-CARD = Card(
-    rollout="shop-1",
-    service="shop",
-    provider="memory",
-    original="blue",
-    replacement="green",
-    target={"cloud": "memory-1", "service": "shop"},
-    capacity=2,
-    write_timeout_s=5.0,
-    app_version="1.0",
-    written_at=100.0,
-)
+CARD = a_card(target={"cloud": "memory-1", "service": "shop"})
 
 
 SECONDS = st.floats(0, 1e12)

@@ -189,7 +189,7 @@ def test_each_kind_of_read_is_made_once_for_all_who_need_it(world: World) -> Non
     [
         ("healthy", Parts(route=False, targets=("green",), counters=())),
         ("left", Parts(route=False, targets=("green",), counters=())),
-        ("routed", Parts(targets=(), counters=())),
+        ("routed", Parts(mark=False, targets=(), counters=())),
         ("drained", Parts(route=False, targets=(), counters=("green",))),
     ],
 )

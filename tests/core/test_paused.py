@@ -19,6 +19,7 @@ from rollout.plan import CheckSpec, Plan
 from rollout.rows import Hold, Row
 from rollout.summary import stand, summarise
 from rollout.wiring import Installation
+from tests.core.interrupting import jobs, right_after
 from tests.core.scene import FLEET, RIVAL, ROLLOUT, SHOP, World, a_plan, phase_is
 
 Stop = Callable[[World], bool]
@@ -49,15 +50,6 @@ def pause(world: World, reason: str = "wait for me") -> None:
 def resume(world: World) -> bool:
     """A person says: go on."""
     return interventions.resume(fleet(world), world.row, "me@desk")
-
-
-def jobs(world: World, seconds: float) -> None:
-    """Jobs as they are due for so long."""
-    ends_at = world.clock.now() + seconds
-    while world.row.closed_at is None and world.row.due_at <= ends_at:
-        world.passes(max(0.0, world.row.due_at - world.clock.now()))
-        world.job()
-    world.passes(max(0.0, ends_at - world.clock.now()))
 
 
 def intended(world: World) -> list[str]:
@@ -122,16 +114,7 @@ def test_no_step_of_the_story_is_meant_after_a_pause(tmp_path: Path) -> None:
 
 def pause_after(world: World, kind: str, step: str) -> None:
     """Drive; the pause comes right after this entry, and right before whatever follows it."""
-    real = world.store.append
-
-    def append(rollout: str, epoch: int, of: str, named: str, *arguments: Any, **more: Any) -> Any:
-        entry = real(rollout, epoch, of, named, *arguments, **more)
-        if (of, named) == (kind, step):
-            world.store.append = real  # type: ignore[method-assign]
-            pause(world)
-        return entry
-
-    world.store.append = append  # type: ignore[method-assign, assignment]
+    right_after(world, kind, step, lambda: pause(world))
     world.drive(lambda world: world.journal.paused is not None)
     assert world.journal.paused is not None, f"{kind} {step} never came"
 

@@ -15,9 +15,9 @@ from rollout.actor import same_person
 from rollout.commands.options import not_serving
 from rollout.holds import Busy, Holds
 from rollout.journal import Journal
-from rollout.render import standing
 from rollout.rows import Hold
 from rollout.summary import is_way_back_open, last_route, needs_a_driver, summarise
+from rollout.view.standing import standing
 from rollout.wiring import Installation
 from tests.core.scene import SHOP, World
 from tests.core.test_control import drive, start

@@ -9,7 +9,6 @@ import pytest
 
 from rollout.phases import (
     CLOSED,
-    PHASE_NAMES,
     PHASES,
     POINT_OF_NO_RETURN,
     PROMOTED,
@@ -39,7 +38,7 @@ def reachable(start: str) -> set[str]:
     found, left = set[str](), [start]
     while left:
         now = left.pop()
-        for then in PHASE_NAMES:
+        for then in PHASES:
             if may_follow(now, then) and then not in found:
                 found.add(then)
                 left.append(then)
@@ -58,10 +57,10 @@ def test_every_phase_can_be_reached() -> None:
 
 def test_no_phase_comes_twice() -> None:
     """A rollout goes round in circles."""
-    assert all(name not in reachable(name) for name in PHASE_NAMES)
+    assert all(name not in reachable(name) for name in PHASES)
 
 
-@pytest.mark.parametrize("name", PHASE_NAMES)
+@pytest.mark.parametrize("name", PHASES)
 def test_every_phase_leads_to_an_end(name: str) -> None:
     """A rollout gets to where it can neither go on nor back, and keeps its claim for ever."""
     assert name in CLOSED or reachable(name) & set(CLOSED)
@@ -72,7 +71,7 @@ def test_the_way_forward_is_in_the_table() -> None:
     assert all(may_follow(before, after) for before, after in pairwise(FORWARD))
 
 
-@pytest.mark.parametrize("name", PHASE_NAMES)
+@pytest.mark.parametrize("name", PHASES)
 def test_turning_back_is_possible_exactly_before_the_point_of_no_return(name: str) -> None:
     """The on-call engineer is refused a rollback that was possible, or offered one that is not."""
     before = FORWARD.index(name) < FORWARD.index(POINT_OF_NO_RETURN) if name in FORWARD else False

@@ -10,22 +10,13 @@ import pytest
 
 from rollout import sheet
 from rollout.acts import begun_by
-from rollout.card import Card, CardFolder, CardSuperseded
+from rollout.card import CardFolder, CardSuperseded
 from rollout.sheet import commands_of, sheet_of
+from tests.core.cards import a_card
 from tests.core.scene import World, phase_is
 
-CARD = Card(
-    rollout="shop-1",
-    service="shop",
-    provider="memory",
-    original="blue",
-    replacement="green",
-    target={"service": "shop", "balancer": "lb-1"},
-    capacity=2,
-    write_timeout_s=5.0,
-    app_version="v7",
-    written_at=1_767_225_600.0,
-    was_healthy=True,
+CARD = a_card(
+    target={"service": "shop", "balancer": "lb-1"}, app_version="v7", written_at=1_767_225_600.0, was_healthy=True
 )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rollout import exits
 from rollout.journal import Entry, Journal
-from rollout.phases import PHASE_NAMES
+from rollout.phases import PHASES
 from rollout.rows import Wait
 from rollout.summary import LEDGER, advisories, last_route, needs_a_driver, next_command, stand, summarise, why
 from rollout.telling import age, brief, count, sentence, shares, short, waiting
@@ -88,7 +88,7 @@ def test_silent_kinds_are_silent(kind: str) -> None:
     assert sentence(entry(kind, "x")) is None
 
 
-@pytest.mark.parametrize("phase", [name for name in PHASE_NAMES if name != "opened"])
+@pytest.mark.parametrize("phase", [name for name in PHASES if name != "opened"])
 def test_every_phase_is_told(phase: str) -> None:
     """A phase passes in silence."""
     assert sentence(entry("entered", phase))

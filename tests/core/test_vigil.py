@@ -17,6 +17,7 @@ from rollout.plan import CheckSpec, Plan
 from rollout.run import Run
 from rollout.store import NEVER
 from rollout.vigil import AGAIN_S, LOOK_S, QUIET_S, WARN_AGAIN_S, WINDOW_S
+from tests.core.interrupting import dies_at
 from tests.core.scene import FAST, HOLDER, RIVAL, ROLLOUT, SHOP, World, a_plan, phase_is
 
 HOUR = 3600.0
@@ -541,35 +542,16 @@ def test_a_way_back_that_was_only_half_put_right_is_made_whole_when_it_is_used(t
     assert world.provider.traffic.observe([SHOP])["shop"].targets["blue"].healthy == 3
 
 
-class Dies(BaseException):
-    """The process is killed."""
-
-
 WRITES = ("append", "save_wait", "release_lease")
 
 
 def killed_at(world: World, monkeypatch: pytest.MonkeyPatch, call: int, after: bool) -> bool:
     """Drive a tending; die before or after its n-th write to the store. False: it made fewer."""
-    left = [call]
-    with monkeypatch.context() as patched:
-        for name in WRITES:
-            real = getattr(world.store, name)
 
-            def counted(*arguments: Any, real: Any = real, **more: Any) -> Any:
-                left[0] -= 1
-                if left[0] == 0 and not after:
-                    raise Dies
-                answer = real(*arguments, **more)
-                if left[0] == 0:
-                    raise Dies
-                return answer
+    def tend() -> None:
+        go_on(world, 10 * LOOK_S, until=lambda world: world.journal.record("card:warm:1") is not None)
 
-            patched.setattr(world.store, name, counted)
-        try:
-            go_on(world, 10 * LOOK_S, until=lambda world: world.journal.record("card:warm:1") is not None)
-        except Dies:
-            return True
-    return False
+    return dies_at(world, monkeypatch, WRITES, call, tend, after=after)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -10,6 +10,7 @@ import pytest
 from healthchecks.base import Subject, Verdict
 from providers.base import Denied
 from rollout.database import StoreError
+from rollout.engine.shared import NobodyWorks
 from rollout.lease import LEASE_S
 from rollout.means import Means
 from rollout.plan import CheckSpec
@@ -77,10 +78,12 @@ def test_one_without_jobs_only_queues(hall: Hall) -> None:
     hall.open()
     wait_until(hall.queue, "it is queued")
     assert [each["status"] for each in hall.queue()] == ["todo"]
-    wait_until(lambda: hall.desks[0].server.nobody_works, "it is seen that nobody works")
+    told = hall.desks[0].told.trouble
+    wait_until(lambda: told, "it is said that nobody works")
+    assert [(what, type(error)) for what, error in told] == [("workers", NobodyWorks)]
     hall.works()
     hall.wait_phase("warm")
-    wait_until(lambda: not hall.desks[0].server.nobody_works, "it is seen that somebody does")
+    assert len(told) == 1, "once"
 
 
 def test_slow_jobs_leave_room_for_what_cannot_wait(hall: Hall) -> None:

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -30,6 +29,7 @@ import yaml
 from providers.base import Context, Service
 from providers.local import adapter
 from providers.local.balancer.client import BalancerClient
+from tests.ports import free_port, is_free
 
 PATIENCE_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -423,28 +423,12 @@ def wait_until(true: Callable[[], object], what: str | Callable[[], str], patien
         time.sleep(0.01)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def free_range(count: int) -> int:
     """The first of so many free ports in a row, below those that the system gives away."""
     while True:
         first = random.SystemRandom().randrange(10_000, 32_000 - count)
-        if all(_free(port) for port in range(first, first + count)):
+        if all(is_free(port) for port in range(first, first + count)):
             return first
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _variable(process: psutil.Process, name: str) -> str:

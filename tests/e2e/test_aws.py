@@ -19,7 +19,8 @@ from tests.aws.account import Account
 from tests.aws.server import server
 from tests.aws.wire import Line, wire
 from tests.e2e.aws_kit import AwsFleet, open_aws_fleet
-from tests.e2e.kit import ROOT, Running, environment, free_port, wait_until
+from tests.e2e.kit import ROOT, Running, environment, wait_until
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("aws-server")]
 BACK = {"blue": 100, "green": 0}

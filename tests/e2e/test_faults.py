@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.faults import Metrics, Mood, image
-from tests.e2e.kit import SERVICE, Done, Fleet, free_port, open_fleet
+from tests.e2e.kit import SERVICE, Done, Fleet, open_fleet
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 ITEMS: dict[str, Any] = {"path": "/items", "each_instance": False}

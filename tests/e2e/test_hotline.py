@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rollout.actor import this_person
-from tests.e2e.kit import PATIENCE_S, SERVICE, Fleet, Running, free_port, wait_until
+from tests.e2e.kit import PATIENCE_S, SERVICE, Fleet, Running, wait_until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 BACK = {"blue": 100, "green": 0}

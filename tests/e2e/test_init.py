@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.kit import PROGRAM, Done, Running, environment, free_port, free_range
+from tests.e2e.kit import PROGRAM, Done, Running, environment, free_range
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 PORTS = 30

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.kit import environment, free_port, free_range
+from tests.e2e.kit import environment, free_range
+from tests.ports import free_port
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

@@ -14,7 +14,8 @@ import yaml
 
 from providers.base import Context, Service
 from providers.local import adapter
-from tests.e2e.kit import PORTS, SERVICE, Fleet, _Clock, free_port, free_range
+from tests.e2e.kit import PORTS, SERVICE, Fleet, _Clock, free_range
+from tests.ports import free_port
 
 OTHER = "cart"
 WAVES = [

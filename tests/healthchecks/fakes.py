@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from healthchecks.base import Readings, Role, Subject
 from providers.base import (
+    EVERYTHING,
     Compute,
     Counters,
     Environment,
@@ -17,6 +18,7 @@ from providers.base import (
     InstanceState,
     Inventory,
     Metric,
+    Parts,
     Patch,
     Patcher,
     Provider,
@@ -133,7 +135,7 @@ class _Compute(_Part):
 
 
 class _Traffic(_Part):
-    def observe(self, services: Sequence[Service]) -> Any:
+    def observe(self, services: Sequence[Service], parts: Parts = EVERYTHING) -> Any:
         return {service.name: self._world.say(self._world.reading) for service in services}
 
     def test_route(self, service: Service, slot: Slot) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthchecks.advisories.ledger import Entry, Ledger, compare
+from healthchecks.advisories.ledger import CLASSES, Change, Entry, Gap, Ledger, compare
 from healthchecks.advisories.match import match
 from healthchecks.advisories.packages import HostPackages
 from tests.healthchecks.osv_data import database, host, package, record
@@ -26,6 +26,19 @@ DATA = database(
 def ids(entries: Sequence[Entry]) -> list[str]:
     """The names for display, in order."""
     return [entry.id for entry in entries]
+
+
+def read_back(data: dict[str, Any]) -> Ledger:
+    """What `to_dict` wrote; an error where it holds more or less than a ledger."""
+
+    def tuples(item: dict[str, Any]) -> dict[str, Any]:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+
+    def entry(item: dict[str, Any]) -> Entry:
+        return Entry(**{**tuples(item), "packages": tuple(Change(**tuples(each)) for each in item["packages"])})
+
+    parts: dict[str, Any] = {part: tuple(map(entry, data[part])) for part in CLASSES}
+    return Ledger(**{**data, **parts, "unknown": tuple(Gap(**tuples(each)) for each in data["unknown"])})
 
 
 def test_each_advisory_is_told_by_what_the_patch_did_to_it() -> None:
@@ -134,13 +147,6 @@ def test_a_host_without_packages_says_why() -> None:
         HostPackages("a", None)
 
 
-@pytest.mark.parametrize("data", [{}, {"fixed": 1}, {"fixed": [{}], "remaining": [], "introduced": []}])
-def test_what_is_no_ledger_is_refused(data: dict[str, Any]) -> None:
-    """Without it, a damaged record would be read as a ledger without findings."""
-    with pytest.raises(ValueError, match="not a ledger"):
-        Ledger.from_dict(data)
-
-
 VERSIONS = ["0.5", "1.0", "1.2", "2.0", "2.5", "3.0", "9.0", "custom"]
 PACKAGES = st.frozensets(
     st.builds(package, st.sampled_from(VERSIONS), st.sampled_from(["shoplib", "other"])), max_size=4
@@ -188,4 +194,4 @@ def test_a_side_compared_with_itself_changes_nothing(side: list[HostPackages]) -
 def test_a_ledger_survives_json(old: list[HostPackages], new: list[HostPackages]) -> None:
     """Without it, the journal would hold something else than what was decided upon."""
     ledger = compare(old, new, DATA)
-    assert Ledger.from_dict(json.loads(json.dumps(ledger.to_dict()))) == ledger
+    assert read_back(json.loads(json.dumps(ledger.to_dict()))) == ledger

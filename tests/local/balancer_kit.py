@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from providers.local.balancer import launcher, store
 from providers.local.balancer.client import BalancerClient
 from providers.local.balancer.identity import Identity
+from tests.ports import free_port
 
 PATIENCE_S = 15.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,12 +32,6 @@ def wait_until(true: Callable[[], object], what: str, patience_s: float = PATIEN
     while not true():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.005)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -146,6 +142,37 @@ class Kit:
         launcher.stop(self.directory, PATIENCE_S)
         for target in self.targets:
             target.kill()
+
+
+K = TypeVar("K", bound=Kit)
+
+
+@contextmanager
+def serving(kit: K, a_side: int = 2) -> Iterator[K]:
+    """So many targets a side (b1 …, g1 …), and all of it ended again, whatever happens."""
+    numbers = range(1, a_side + 1)
+    try:
+        kit.start([kit.target(f"b{number}") for number in numbers], [kit.target(f"g{number}") for number in numbers])
+        yield kit
+    finally:
+        kit.close()
+
+
+def swap_ten_times_under_load(kit: Kit) -> None:
+    """No request is lost, and once a swap was answered none is served by the side that it left."""
+    swaps: list[tuple[float, float, str]] = []
+    with Load(kit.listen).running() as load:
+        load.wait_for(50)
+        for number in range(10):
+            slot = "blue" if number % 2 else "green"
+            asked = time.monotonic()
+            kit.weigh(*((100, 0) if slot == "blue" else (0, 100)), token=f"swap-{number}")
+            swaps.append((asked, time.monotonic(), slot))
+            load.wait_for(50)
+    assert load.failed() == []
+    for (_, since, slot), (until, _, _) in zip(swaps, [*swaps[1:], (time.monotonic(), 0.0, "")], strict=True):
+        by = {sent.by for sent in load.sent if sent.began > since and sent.ended < until}
+        assert by == {slot}
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import psutil
 from providers.base import Context, Instance, Provider, Service, Slot
 from providers.local import adapter
 from providers.local.processes import SERVICE
+from tests.ports import free_port, is_free
 
 PATIENCE_S = 30.0
 SERVING = """
@@ -136,28 +136,12 @@ def wait_until(true: Callable[[], object], why: str) -> None:
         time.sleep(0.01)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def free_ports(count: int) -> int:
     """The first of so many ports in a row, in a part of the range that belongs to this process alone."""
     first = 10_000 + os.getpid() % 1000 * 20
-    while not all(_free(port) for port in range(first, first + count)):
+    while not all(is_free(port) for port in range(first, first + count)):
         first = 10_000 + (first + 20 * 307 - 10_000) % 20_000  # far from what the neighbours use
     return first
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def environment(**values: str) -> Mapping[str, str]:

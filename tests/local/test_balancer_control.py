@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from providers.local.balancer.client import BalancerClient, Conflict, Refused, Unreachable
-from tests.local.balancer_kit import Kit, wait_until
+from tests.local.balancer_kit import Kit, serving, wait_until
 
 GREEN = {"blue": 0, "green": 100}
 
@@ -19,12 +19,8 @@ GREEN = {"blue": 0, "green": 100}
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
     """A balancer that is stopped again, whatever happens."""
-    kit = Kit(tmp_path / "b")
-    try:
-        kit.start([kit.target("b1")], [kit.target("g1")])
+    with serving(Kit(tmp_path / "b"), a_side=1) as kit:
         yield kit
-    finally:
-        kit.close()
 
 
 def test_a_write_needs_the_revision_that_is_in_force(kit: Kit) -> None:

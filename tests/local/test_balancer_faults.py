@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from providers.local.balancer import launcher
-from tests.local.balancer_kit import PATIENCE_S, Kit, Load, wait_until
+from tests.local.balancer_kit import PATIENCE_S, Kit, Load, serving, swap_ten_times_under_load, wait_until
 
 GREEN = {"blue": 0, "green": 100}
 
@@ -19,29 +18,13 @@ GREEN = {"blue": 0, "green": 100}
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
     """A balancer that is stopped again, whatever happens."""
-    kit = Kit(tmp_path / "b")
-    try:
-        kit.start([kit.target("b1"), kit.target("b2")], [kit.target("g1"), kit.target("g2")])
+    with serving(Kit(tmp_path / "b")) as kit:
         yield kit
-    finally:
-        kit.close()
 
 
 def test_ten_swaps_under_load_lose_nothing_and_never_mix(kit: Kit) -> None:
     """Else clients notice a swap, or see the old side after the new one."""
-    swaps: list[tuple[float, float, str]] = []
-    with Load(kit.listen).running() as load:
-        load.wait_for(50)
-        for number in range(10):
-            slot = "blue" if number % 2 else "green"
-            asked = time.monotonic()
-            kit.weigh(*((100, 0) if slot == "blue" else (0, 100)), token=f"swap-{number}")
-            swaps.append((asked, time.monotonic(), slot))
-            load.wait_for(50)
-    assert load.failed() == []
-    for (_, since, slot), (until, _, _) in zip(swaps, [*swaps[1:], (time.monotonic(), 0.0, "")], strict=True):
-        by = {sent.by for sent in load.sent if sent.began > since and sent.ended < until}
-        assert by == {slot}
+    swap_ten_times_under_load(kit)
 
 
 def test_killing_the_worker_loses_at_most_what_is_in_flight(kit: Kit) -> None:

@@ -8,18 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.balancer_kit import Kit, wait_until
+from tests.local.balancer_kit import Kit, serving, wait_until
 
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
     """A balancer that is stopped again, whatever happens."""
-    kit = Kit(tmp_path / "b")
-    try:
-        kit.start([kit.target("b1")], [kit.target("g1")])
+    with serving(Kit(tmp_path / "b"), a_side=1) as kit:
         yield kit
-    finally:
-        kit.close()
 
 
 def seen(kit: Kit, slot: str = "blue") -> dict[str, int]:

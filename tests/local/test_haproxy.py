@@ -16,7 +16,7 @@ from providers.local.haproxy import launcher
 from providers.local.haproxy.cli import Cli
 from providers.local.haproxy.stats import parse
 from providers.local.haproxy.weights import KEY, MAP, Entry
-from tests.local.balancer_kit import PATIENCE_S, Load, wait_until
+from tests.local.balancer_kit import PATIENCE_S, Load, serving, swap_ten_times_under_load, wait_until
 from tests.local.haproxy_kit import NEEDS_HAPROXY, HaproxyKit, sides
 
 pytestmark = NEEDS_HAPROXY
@@ -26,12 +26,8 @@ BLUE, HALF, GREEN = {"blue": 100, "green": 0}, {"blue": 50, "green": 50}, {"blue
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[HaproxyKit]:
     """HAProxy with two targets a side, ended again, whatever happens."""
-    kit = HaproxyKit(tmp_path / "shop" / "balancer")
-    try:
-        kit.start([kit.target("b1"), kit.target("b2")], [kit.target("g1"), kit.target("g2")])
+    with serving(HaproxyKit(tmp_path / "shop" / "balancer")) as kit:
         yield kit
-    finally:
-        kit.close()
 
 
 # Swaps
@@ -39,19 +35,7 @@ def kit(tmp_path: Path) -> Iterator[HaproxyKit]:
 
 def test_ten_swaps_under_load_lose_nothing_and_never_mix(kit: HaproxyKit) -> None:
     """Else clients notice a swap, or see the old side after the new one."""
-    swaps: list[tuple[float, float, str]] = []
-    with Load(kit.listen).running() as load:
-        load.wait_for(50)
-        for number in range(10):
-            slot = "blue" if number % 2 else "green"
-            asked = time.monotonic()
-            kit.weigh(*((100, 0) if slot == "blue" else (0, 100)), token=f"swap-{number}")
-            swaps.append((asked, time.monotonic(), slot))
-            load.wait_for(50)
-    assert load.failed() == []
-    for (_, since, slot), (until, _, _) in zip(swaps, [*swaps[1:], (time.monotonic(), 0.0, "")], strict=True):
-        by = {sent.by for sent in load.sent if sent.began > since and sent.ended < until}
-        assert by == {slot}
+    swap_ten_times_under_load(kit)
 
 
 def test_requests_and_failures_add_up(kit: HaproxyKit) -> None:

@@ -22,7 +22,7 @@ from providers.local.haproxy.cli import Cli, Overtaken
 from providers.local.haproxy.client import HaproxyClient
 from providers.local.haproxy.kind import Haproxy
 from providers.local.haproxy.weights import KEY, MAP, Entry
-from tests.local.balancer_kit import PATIENCE_S, ROOT, Load, wait_until
+from tests.local.balancer_kit import PATIENCE_S, ROOT, Load, serving, wait_until
 from tests.local.haproxy_kit import NEEDS_HAPROXY, HaproxyKit, card, put_back, sides
 
 pytestmark = NEEDS_HAPROXY
@@ -32,12 +32,8 @@ BLUE, HALF, GREEN = {"blue": 100, "green": 0}, {"blue": 50, "green": 50}, {"blue
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[HaproxyKit]:
     """HAProxy with two targets a side, ended again, whatever happens."""
-    kit = HaproxyKit(tmp_path / "shop" / "balancer")
-    try:
-        kit.start([kit.target("b1"), kit.target("b2")], [kit.target("g1"), kit.target("g2")])
+    with serving(HaproxyKit(tmp_path / "shop" / "balancer")) as kit:
         yield kit
-    finally:
-        kit.close()
 
 
 # People at the map

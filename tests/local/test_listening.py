@@ -14,7 +14,8 @@ from healthchecks import listening as check
 from healthchecks.base import Readings, Subject, Verdict
 from providers.base import Service
 from providers.local import listening
-from tests.local.instance_kit import SERVING, Fleet, free_port, open_fleet, wait_until
+from tests.local.instance_kit import SERVING, Fleet, open_fleet, wait_until
+from tests.ports import free_port
 
 OWN = ("tcp/127.0.0.1:service",)
 OPENS = """

@@ -14,8 +14,9 @@ import standardwebhooks
 
 from healthchecks.addresses import Refused
 from healthchecks.fetch import Deadline
+from healthchecks.resolve import resolve_all
 from rollout.notify import by_webhook
-from rollout.notify.by_webhook import judged, resolve_all, send_webhook
+from rollout.notify.by_webhook import judged, send_webhook
 from rollout.notify.schedule import Outcome
 from rollout.notify.target import Target
 from tests.healthchecks.servers import Servers

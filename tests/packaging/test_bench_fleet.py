@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from providers.aws.quotas import bucket_of
 from providers.base import Parts, Service
+from providers.memory.limits import Rate
 from rollout.journal import first_broken_link
 from rollout.plan import Plan
 from rollout.wiring import Installation
@@ -131,3 +134,24 @@ def test_a_tick_asks_for_pages(tmp_path: Path) -> None:
     told: dict[str, Any] = {figure.name: figure.value for figure in waiting.ticks(tmp_path, (1, 120))}
     assert told["tick, 1 waiting for hosts: calls"] == 1
     assert told["tick, 120 waiting for hosts: calls"] == 2
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 120), st.floats(1, 200), st.floats(10, 60))
+def test_the_bound_has_no_look_that_an_order_could_do_without(services: int, each: float, every_s: float) -> None:
+    """Otherwise a slow wave is excused by looks at what need not have been warm yet."""
+    from fleet_wave import wave
+
+    rate, looks = Rate(40, 10), wave.looks_while_warm(services, each, Rate(40, 10), 0.0, every_s)
+    assert looks <= wave.looks_while_warm(services, each, rate, 0.01, every_s), "looks take time, too"
+    if services <= wave.PARALLEL:
+        assert looks == 0, "all may be accepted at the end"
+    left = range(1, max(services - wave.PARALLEL, 0) + 1)
+    assert looks <= sum(max(number * each - 40, 0) / 10 / every_s for number in left) + 1e-6
+
+
+def test_a_look_at_what_is_warm_costs_its_targets_and_its_share_of_the_pages() -> None:
+    """Otherwise the bound grows with what nobody asks for."""
+    from fleet_wave import wave
+
+    assert wave.of_a_look()["elbv2.reads"] == 1 + 2 / wave.SAMPLE

@@ -14,7 +14,8 @@ from providers.local import rollback
 from providers.local.balancer.client import BalancerClient
 from providers.local.builds import Builds
 from providers.local.images import ImageFolder
-from tests.local.instance_kit import Fleet, free_port, open_fleet, wait_until
+from tests.local.instance_kit import Fleet, open_fleet, wait_until
+from tests.ports import free_port
 from tests.providers.harness import Harness
 
 PACKAGE = "Metadata-Version: 2.1\nName: demo\nVersion: {}\n"

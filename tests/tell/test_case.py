@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout import exits
-from rollout.phases import PHASE_NAMES
+from rollout.phases import PHASES
 from rollout.tell.case import Case, case_at, case_of
 from rollout.tell.dossier import dossier
 from rollout.tell.html import page
@@ -59,7 +59,7 @@ def test_any_moment_of_any_story_can_be_told(number: int, share: float, columns:
     closed_at = case.row.closed_at or 0.0
     at = case.row.opened_at + (closed_at - case.row.opened_at) * share
     then = case_at(case.row, case.entries, at)
-    assert then.row.phase in PHASE_NAMES and exits.code_for(then.row.outcome) >= 0
+    assert then.row.phase in PHASES and exits.code_for(then.row.outcome) >= 0
     told = standing_of(then, at, past=True)
     assert json.dumps(told) and all(len(line) <= columns for line in words_of(told, columns).splitlines())
 

@@ -15,9 +15,10 @@ import pytest
 
 from rollout.journal import Entry
 from rollout.lease import Holder
-from rollout.render import Screen, standing
+from rollout.render import Screen
 from rollout.rows import Wait
 from rollout.view.overview import nothing
+from rollout.view.standing import standing
 from rollout.view.stream import Event
 from tests.views.kit import NOW, PATIENCE_S, looked, sides, stands
 

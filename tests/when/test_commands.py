@@ -14,9 +14,10 @@ from rollout.freeze import Freezes
 from rollout.store import Store
 from rollout.view.listing import list_all
 from rollout.view.overview import overview, text_of
+from tests.core.interrupting import jobs
 from tests.core.scene import FLEET
 from tests.core.scene import World as Scene
-from tests.when.test_freeze import frozen, in_gate, jobs
+from tests.when.test_freeze import frozen, in_gate
 
 Typed = Callable[..., tuple[int, str, str]]
 

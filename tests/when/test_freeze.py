@@ -17,6 +17,7 @@ from rollout.freeze import ALL, STEP, BadScope, Freeze, Freezes, Frozen, checked
 from rollout.journal import first_broken_link
 from rollout.plan import CheckSpec
 from rollout.store import Store
+from tests.core.interrupting import jobs, right_after
 from tests.core.scene import ROLLOUT, World, a_plan, always_pass, phase_is
 
 NOW = 1_000_000.0
@@ -33,15 +34,6 @@ def frozen(world: World, scope: str = ALL, for_s: float | None = None, **more: A
 def thawed(world: World, scope: str = ALL) -> Freeze | None:
     """Somebody says go on."""
     return Freezes(world.store.db).lift(scope, "boss@desk", "over", world.clock.now())
-
-
-def jobs(world: World, seconds: float) -> None:
-    """Jobs as they are due for so long."""
-    ends_at = world.clock.now() + seconds
-    while world.row.closed_at is None and world.row.due_at <= ends_at:
-        world.passes(max(0.0, world.row.due_at - world.clock.now()))
-        world.job()
-    world.passes(max(0.0, ends_at - world.clock.now()))
 
 
 def in_gate(step: str) -> Callable[[World], bool]:
@@ -125,16 +117,7 @@ STEPS = ("card", "mirror", "patch", "launch", "swap:1:50", "swap:2:100", "promot
 def test_a_step_that_began_is_ended_and_no_other_begins(tmp_path: Path, kind: str, step: str) -> None:
     """A write that was on its way stays half known; or one more goes out after everybody was told that all stands."""
     world = World(tmp_path)
-    real = world.store.append
-
-    def append(rollout: str, epoch: int, of: str, named: str, *arguments: Any, **more: Any) -> Any:
-        entry = real(rollout, epoch, of, named, *arguments, **more)
-        if (of, named) == (kind, step):
-            world.store.append = real  # type: ignore[method-assign]
-            frozen(world)
-        return entry
-
-    world.store.append = append  # type: ignore[method-assign, assignment]
+    right_after(world, kind, step, lambda: frozen(world))
     world.drive(lambda world: bool(Freezes(world.store.db).all(world.clock.now())))
     meant = {entry.step for entry in world.entries("intended")}
     jobs(world, 300)

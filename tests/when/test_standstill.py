@@ -12,9 +12,10 @@ from rollout import interventions
 from rollout.journal import Journal, first_broken_link
 from rollout.plan import Plan, PlanWindow, seconds_to_undo
 from rollout.standstill import turns_back_at
+from tests.core.interrupting import jobs
 from tests.core.scene import World, a_plan, phase_is
 from tests.core.test_paused import fleet
-from tests.when.test_freeze import frozen, in_gate, jobs
+from tests.when.test_freeze import frozen, in_gate
 
 
 def a_window(closes_in_s: float, tmp_path: Path, at_end: str = "turn_back", **plan: Any) -> World:

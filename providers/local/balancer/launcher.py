@@ -10,10 +10,12 @@ import site
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
+from providers.local.balancer.answers import StateAnswer
 from providers.local.balancer.client import SOCKET, BalancerClient, BalancerError
 from providers.local.balancer.identity import Identity, end, recorded, wait_gone
 from providers.local.balancer.log import LOG
@@ -34,21 +36,42 @@ def ensure_running(directory: Path, timeout_s: float) -> None:
     The folder must hold config.json and state.json. Safe when several commands call it at once.
     Raises LaunchError.
     """
+
+    def start_if_gone(directory: Path, deadline: float) -> None:
+        if recorded(directory / PARENT) is None:
+            _start(directory, deadline)
+
+    until_it_answers(directory, timeout_s, start_if_gone, BalancerClient, (LOG, CRASHES))
+
+
+class Answers(Protocol):
+    """A client, as far as it is needed to see that something answers."""
+
+    def state(self) -> StateAnswer: ...
+
+
+def until_it_answers(
+    directory: Path,
+    timeout_s: float,
+    start_if_gone: Callable[[Path, float], None],
+    client: Callable[[Path, float], Answers],
+    logs: Sequence[str],
+) -> None:
+    """Start what is gone, ask it, and begin anew until it answers; LaunchError names these logs of the folder."""
     deadline = time.monotonic() + timeout_s
     directory = directory.absolute()
     if not directory.is_dir():
         raise LaunchError(f"{directory} is not there: the balancer was never set up")
     while True:
         with one_at_a_time(directory, deadline - time.monotonic()):
-            if recorded(directory / PARENT) is None:
-                _start(directory, deadline)
+            start_if_gone(directory, deadline)
         try:
-            BalancerClient(directory, max(deadline - time.monotonic(), 0.05)).state()
+            client(directory, max(deadline - time.monotonic(), 0.05)).state()
             return
         except BalancerError as error:
             # It may have been dying while we looked; reading again is harmless.
             if time.monotonic() >= deadline:
-                raise LaunchError(f"{error}; see {directory / LOG} and {directory / CRASHES}") from error
+                raise LaunchError(f"{error}; see {' and '.join(str(directory / log) for log in logs)}") from error
             time.sleep(0.02)
 
 

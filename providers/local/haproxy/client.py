@@ -8,23 +8,23 @@ emergency path cannot commit any more.
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from providers.local.balancer import store
 from providers.local.balancer.answers import CountersAnswer, StateAnswer
 from providers.local.balancer.client import Conflict, Refused, Unreachable
 from providers.local.balancer.config import Config, ConfigError, load_config
+from providers.local.balancer.declared import edited_revision, judged, load, raise_if_stale, writing
 from providers.local.balancer.identity import recorded
 from providers.local.balancer.mark import read_mark
 from providers.local.balancer.state import (
     SLOTS,
     InvalidState,
     State,
-    Unservable,
     parse_addresses,
     parse_slot,
     parse_token,
@@ -37,7 +37,6 @@ from providers.local.haproxy.text import backend_of
 from providers.local.haproxy.weights import ABSENT, MAP, Entry, entry_of, file_text, from_file
 
 PROCESS = "parent.json"
-EDITED_BITS = 20  # of a revision, for the count; above them stands what a person's edit reads like
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,7 @@ class Seen:
     def revision(self) -> int:
         if not self.edited:
             return self.state.revision
-        text = f"{self.memory.text}|{self.disk.text}".encode()
-        return (zlib.crc32(text) | 1) << EDITED_BITS | self.state.revision
+        return edited_revision(f"{self.memory.text}|{self.disk.text}", self.state.revision)
 
 
 class HaproxyClient:
@@ -112,7 +110,7 @@ class HaproxyClient:
                 seen, version = self._looked() if anyway else self._settled(held)
                 if not (seen.edited or seen.half_done) and (seen.state.token, seen.state.weights) == (token, wanted):
                     return self._answer(seen)
-                self._raise_if_stale(seen, expected_revision)
+                raise_if_stale(seen.revision, expected_revision, partial(self._answer, seen))
                 return self._write(held, seen, seen.state.with_weights(wanted, token), version)
 
     def set_targets(
@@ -128,7 +126,7 @@ class HaproxyClient:
                 seen, version = self._settled(held)
                 if not seen.edited and (seen.state.token, seen.state.targets[slot]) == (token, wanted):
                     return self._answer(seen)
-                self._raise_if_stale(seen, expected_revision)
+                raise_if_stale(seen.revision, expected_revision, partial(self._answer, seen))
                 targets = {**seen.state.targets, slot: wanted}
                 count = seen.state.revision + 1
                 after = replace(seen.state, revision=count, weights=seen.weights, targets=targets, token=token)
@@ -153,26 +151,12 @@ class HaproxyClient:
             raise Refused(str(error), status=500) from None
 
     def _look(self, entry: Entry | None = None) -> Seen:
-        try:
-            state, notice = store.load(self._directory)
-        except store.StateUnusable as error:
-            raise Refused(str(error), status=500) from None
+        state, notice = load(self._directory)
         before = store.previous(self._directory)
         return Seen(state, before, entry or self._cli.entry(), disk_entry(self._directory), notice)
 
-    @contextmanager
-    def _writing(self) -> Iterator[store.StateStore]:
-        """One writer at a time, over all processes."""
-        try:
-            held = store.StateStore.open(self._directory, max(self._deadline - time.monotonic(), 0.0))
-        except (TimeoutError, OSError) as error:
-            raise Unreachable(f"{self._directory}: {error}", may_have_applied=False) from None
-        except store.StateUnusable as error:
-            raise Refused(str(error), status=500) from None
-        try:
-            yield held
-        finally:
-            held.close()
+    def _writing(self) -> AbstractContextManager[store.StateStore]:
+        return writing(self._directory, max(self._deadline - time.monotonic(), 0.0))
 
     def _looked(self) -> tuple[Seen, str]:
         """What is there, and a version of the map that was begun before looking."""
@@ -212,11 +196,6 @@ class HaproxyClient:
             raise Conflict(message, state=self._answer(self._look())) from None
         except OSError as error:
             raise Unreachable(f"{self._directory}: {error}", may_have_applied=True) from None
-
-    def _raise_if_stale(self, seen: Seen, expected: int | None) -> None:
-        if expected is not None and expected != seen.revision:
-            message = f"the revision is {seen.revision}, not {expected}: someone else changed it"
-            raise Conflict(message, state=self._answer(seen))
 
     def _servers(self) -> Servers:
         return Servers(self._directory, self._cli, self._config(), counters_id(self._directory))
@@ -259,12 +238,9 @@ def disk_entry(directory: Path) -> Entry:
 
 @contextmanager
 def _judged() -> Iterator[None]:
-    """What cannot be as asked, said the way BalancerClient says it."""
+    """And what HAProxy says and nobody understands."""
     try:
-        yield
-    except InvalidState as error:
-        raise Refused(str(error), status=400) from None
-    except Unservable as error:
-        raise Refused(str(error), status=422) from None
+        with judged():
+            yield
     except stats.Unreadable as error:
         raise Refused(str(error), status=500) from None

@@ -18,7 +18,7 @@ from providers.local.balancer import store
 from providers.local.balancer.client import SOCKET, BalancerError
 from providers.local.balancer.config import Config, ConfigError, load_config
 from providers.local.balancer.identity import Identity, end, record, recorded
-from providers.local.balancer.launcher import CRASHES, LaunchError, one_at_a_time
+from providers.local.balancer.launcher import CRASHES, LaunchError, one_at_a_time, until_it_answers
 from providers.local.balancer.state import State, split_address
 from providers.local.haproxy import program, stats
 from providers.local.haproxy.cli import Cli, SocketLost
@@ -38,25 +38,13 @@ def ensure_running(directory: Path, timeout_s: float) -> None:
 
     Safe when several commands call it at once. Raises LaunchError.
     """
-    deadline = time.monotonic() + timeout_s
-    directory = directory.absolute()
-    if not directory.is_dir():
-        raise LaunchError(f"{directory} is not there: the balancer was never set up")
-    while True:
-        with one_at_a_time(directory, deadline - time.monotonic()):
-            running = find(directory)
-            if running is None:
-                _start(directory, deadline, None)
-            elif _socket_lost(directory, deadline):
-                _start(directory, deadline, running)
-        try:
-            HaproxyClient(directory, max(deadline - time.monotonic(), 0.05)).state()
-            return
-        except BalancerError as error:
-            # It may have been dying while we looked; reading again is harmless.
-            if time.monotonic() >= deadline:
-                raise LaunchError(f"{error}; see {directory / CRASHES}") from error
-            time.sleep(0.02)
+
+    def start_if_gone(directory: Path, deadline: float) -> None:
+        running = find(directory)
+        if running is None or _socket_lost(directory, deadline):
+            _start(directory, deadline, running)
+
+    until_it_answers(directory, timeout_s, start_if_gone, HaproxyClient, (CRASHES,))
 
 
 def stop(directory: Path, timeout_s: float) -> None:
@@ -128,7 +116,7 @@ def _start(directory: Path, deadline: float, instead_of: Identity | None) -> Non
         if instead_of is None:
             _raise_if_taken(config)
         _run(directory, config, deadline, instead_of)
-        _note(directory, deadline)
+        _note(directory)
     except OSError as error:
         raise LaunchError(f"the balancer in {directory} did not start: {error}") from None
     finally:
@@ -194,7 +182,7 @@ def _last_words(crashes: Path, began: int, code: int) -> str:
     return f"{alerts[0] if alerts else f'exit status {code}'}; see {crashes}"
 
 
-def _note(directory: Path, deadline: float) -> None:
+def _note(directory: Path) -> None:
     try:
         record(directory / PROCESS, int((directory / PID).read_text().split()[0]))
     except (ValueError, IndexError, ProcessLookupError) as error:

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import json
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from providers.local.balancer import store
 from providers.local.balancer.answers import CountersAnswer, StateAnswer, TargetAnswer
-from providers.local.balancer.client import Conflict, Refused, Unreachable
+from providers.local.balancer.client import Conflict, Refused
 from providers.local.balancer.config import CONFIG
+from providers.local.balancer.declared import (
+    REFUSED,
+    TROUBLE,
+    edited_revision,
+    judged,
+    load,
+    raise_if_stale,
+    writing,
+)
 from providers.local.balancer.mark import read_mark
 from providers.local.balancer.state import (
     SLOTS,
-    InvalidState,
     State,
     Unservable,
     parse_addresses,
@@ -36,9 +44,7 @@ from providers.local.switch.sides import Said, Sides
 from providers.local.switch.turn import Begun, Overtaken, Stopped, Turn
 
 R = TypeVar("R")
-EDITED_BITS = 20  # of a revision, for the count; above them stands what a person's edit reads like
 LOOKS = 5
-REFUSED, TROUBLE = 422, 500
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,7 @@ class Seen:
     def revision(self) -> int:
         if not self.edited:
             return self.state.revision
-        text = "|".join(self.said[slot].word for slot in SLOTS).encode()
-        return (zlib.crc32(text) | 1) << EDITED_BITS | self.state.revision
+        return edited_revision("|".join(self.said[slot].word for slot in SLOTS), self.state.revision)
 
 
 class SwitchClient:
@@ -97,16 +102,14 @@ class SwitchClient:
 
         Refused with 422: it cannot be done, and one side is enabled. With 500: it may be tried again.
         """
-        with _judged():
+        with judged():
             wanted, token = parse_weights(dict(weights)), parse_token(token)
             if sorted(wanted.values()) != [0, 100]:
                 raise Unservable(f"weights {wanted}: without a balancer one side has 100 and the other has 0")
             goal = next(slot for slot in SLOTS if wanted[slot])
             with self._writing() as held:
                 seen = self._look()
-                if expected_revision is not None and expected_revision != seen.revision:
-                    message = f"the revision is {seen.revision}, not {expected_revision}: someone else changed it"
-                    raise Conflict(message, state=self._answer(seen))
+                raise_if_stale(seen.revision, expected_revision, partial(self._answer, seen))
                 held.state.with_weights(wanted, token)  # refused here where the side has no targets
                 forced = expected_revision is None
                 switched = Turn(held, self._directory, self._sides, token, forced=forced)
@@ -117,13 +120,11 @@ class SwitchClient:
         self, slot: str, addresses: Sequence[str], *, expected_revision: int | None, token: str
     ) -> StateAnswer:
         """New processes of the side that is enabled are enabled, too: they start disabled."""
-        with _judged():
+        with judged():
             wanted, token, slot = parse_addresses(list(addresses)), parse_token(token), parse_slot(slot)
             with self._writing() as held:
                 seen = self._look()
-                if expected_revision is not None and expected_revision != seen.revision:
-                    message = f"the revision is {seen.revision}, not {expected_revision}: someone else changed it"
-                    raise Conflict(message, state=self._answer(seen))
+                raise_if_stale(seen.revision, expected_revision, partial(self._answer, seen))
                 new = set(wanted) - set(seen.state.targets[slot])
                 if new and slot == seen.active and seen.begun is None and seen.said[slot].word in ("mixed", "disabled"):
                     again = Turn(held, self._directory, self._sides, token, forced=False)
@@ -133,13 +134,13 @@ class SwitchClient:
 
     def cut(self, slot: str) -> int:
         """Nothing: a side that was disabled holds no work any more."""
-        with _judged():
+        with judged():
             parse_slot(slot)
         return 0
 
     def keep_off(self, slot: str) -> None:
         """Before the first process of a standby side starts: what it is registered with must not have it enabled."""
-        with _judged(), self._writing() as held:
+        with judged(), self._writing() as held:
             if held.state.weights[slot] == 0 and not self._sides.living(slot):
                 again = Turn(held, self._directory, self._sides, "keep-off", forced=False)
                 self._carried_out(lambda: again.keep_off(slot))
@@ -168,36 +169,22 @@ class SwitchClient:
     def _look(self) -> Seen:
         """State, switch and sides of one instant: read again until nothing was switched in between."""
         for _ in range(LOOKS):
-            before = self._load()
+            before = load(self._directory)[0]
             begun = self._begun(before)
             said = {slot: self._sides.ask(slot) for slot in SLOTS}
-            after = self._load()
+            after = load(self._directory)[0]
             now = self._begun(after)
             if before == after and (begun is None) == (now is None):
                 break
         return Seen(after, now, said)
 
-    def _load(self) -> State:
-        try:
-            return store.load(self._directory)[0]
-        except store.StateUnusable as error:
-            raise Refused(str(error), status=TROUBLE) from None
-
     @contextmanager
     def _writing(self) -> Iterator[store.StateStore]:
         """One writer at a time, over all processes; what an earlier one left half done is ended first."""
-        try:
-            held = store.StateStore.open(self._directory, self._timeout_s)
-        except (TimeoutError, OSError) as error:
-            raise Unreachable(f"{self._directory}: {error}", may_have_applied=False) from None
-        except store.StateUnusable as error:
-            raise Refused(str(error), status=TROUBLE) from None
-        try:
+        with writing(self._directory, self._timeout_s) as held:
             if self._begun(held.state):
                 self._carried_out(Turn(held, self._directory, self._sides, "settle", forced=False).settle)
             yield held
-        finally:
-            held.close()
 
     def _answer(self, seen: Seen) -> StateAnswer:
         now = time.time()
@@ -242,14 +229,3 @@ def _sides(directory: Path) -> Sides:
         return Sides(directory, switch, Path(config["folder"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refused(f"{directory / CONFIG}: {error}", status=TROUBLE) from None
-
-
-@contextmanager
-def _judged() -> Iterator[None]:
-    """What cannot be as asked, said the way BalancerClient says it."""
-    try:
-        yield
-    except InvalidState as error:
-        raise Refused(str(error), status=400) from None
-    except Unservable as error:
-        raise Refused(str(error), status=REFUSED) from None

@@ -80,7 +80,7 @@ def requests(call: str, services: int, detail: tuple[Any, ...]) -> Counter[str]:
         pages, found = ceil(services / LISTENERS_A_PAGE), Counter[str]()
         if parts.route or parts.counters:
             found[LISTENERS] = pages
-        if parts.route:
+        if parts.route and parts.mark:
             found[TAGS] = pages
         found[HEALTH] = services * len(parts.targets)
         found[METRICS] = ceil(METRICS_OF_A_SIDE * services * len(parts.counters) / METRICS_A_PAGE)

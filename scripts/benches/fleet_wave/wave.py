@@ -7,14 +7,18 @@ where nothing takes time, so that each fact is asked for once; what is read for 
 be. N services take each bucket (N x requests - its size) / its refill; the slowest bucket decides. A wave is never
 quicker than one rollout alone, without limits, with launches, health, drains and soaks as the plan has them.
 
-What is accepted stays warm, and is watched every LOOK_S of rollout/vigil.py with requests of its own, which the bound
-does not have; `watched` False leaves that out (a look a day), to see the wave by itself.
+What is accepted stays warm, and is watched every LOOK_S of rollout/vigil.py, or later by HELD_S of rollout/observer.py
+at most, with requests of its own; `watched` False leaves that out (a look a day), to see the wave by itself. The bound
+has the least of them that any order needs: no more than PARALLEL are begun and not accepted, so that when the i-th is
+accepted, N - i - PARALLEL + 1 are still to be made from their first request on. For as long as that takes, i are warm.
+What is idle at the beginning and at the end, where too few have anything to ask, is not in the bound: it counts.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,17 +30,21 @@ from _figures import Figure
 from fleet_wave.aws_limits import aws_limits, unlimited
 from fleet_wave.baton import Baton
 from fleet_wave.engine import VirtualServer, jobs_on
+from healthchecks.base import SHARED
+from providers.base import Parts
 from providers.memory.adapter import provider_for
 from providers.memory.cloud import SimCloud
-from providers.memory.limits import Limits
+from providers.memory.limits import Limits, Rate
 from providers.memory.model import Settings
 from rollout import vigil
 from rollout.campaign import beginning, register
 from rollout.campaign.runner import LOOK_S, Runner
 from rollout.database import SqliteDatabase
+from rollout.engine import watch
 from rollout.engine.serve import Chore, Watchers
 from rollout.engine.watch import Observer
 from rollout.lease import this_process
+from rollout.observer import HELD_S
 from rollout.wiring import Installation
 
 GOAL = "<= 1.1"
@@ -167,14 +175,38 @@ class Bound:
         return max(self.bucket_s, self.alone_s)
 
 
-def bound(home: Path, services: int) -> Bound:
-    sample = run(home / "sample", SAMPLE, unlimited(), AT_ONCE, SAMPLE)
+def looks_while_warm(services: int, each: float, rate: Rate, a_look: float, every_s: float) -> int:
+    """The fewest looks at what is warm before the last is accepted; see above. `each`: requests of a rollout."""
+    looks = 0
+    for warm in range(1, services - PARALLEL + 1):
+        made, before_s = (services - warm - PARALLEL + 1) * each, -1.0
+        left_s = (made - rate.size) / rate.refill
+        while left_s > before_s and left_s < DAY_S:  # what is warm is looked at meanwhile, and that takes time, too
+            before_s = left_s
+            left_s = (made + warm * max(left_s // every_s, 0) * a_look - rate.size) / rate.refill
+        looks += int(max(left_s // every_s, 0))
+    return looks
+
+
+def of_a_look() -> Counter[str]:
+    """Requests for one of a page of services that are looked at together: what pages have, and its own targets."""
+    costs, alone = aws_limits().costs, Parts(route=False, targets=("green",), counters=())
+    found = Counter({bucket: count / SAMPLE for bucket, count in costs("traffic.observe", SAMPLE, (SHARED,)).items()})
+    found.update(costs("traffic.observe", 1, (alone,)))
+    return found
+
+
+def bound(home: Path, services: int, *, watched: bool) -> Bound:
+    with patch.object(watch, "SHORT_S", -1.0):  # as it is where calls are short: as much as can be is read for many
+        sample = run(home / "sample", SAMPLE, unlimited(), AT_ONCE, SAMPLE)
     alone = run(home / "alone", 1, unlimited(), REAL)
     each = {bucket: count / SAMPLE for bucket, count in sample.requests.items()}
     rates = aws_limits().buckets
-    needed_s = {
-        bucket: (services * count - rates[bucket].size) / rates[bucket].refill for bucket, count in each.items()
-    }
+    a_look, needed_s = of_a_look(), dict[str, float]()
+    for bucket, count in each.items():
+        every_s = vigil.LOOK_S + HELD_S
+        looks = looks_while_warm(services, count, rates[bucket], a_look[bucket], every_s) if watched else 0
+        needed_s[bucket] = (services * count + looks * a_look[bucket] - rates[bucket].size) / rates[bucket].refill
     slowest = max(needed_s, key=lambda bucket: needed_s[bucket])
     return Bound(slowest, each[slowest], max(needed_s[slowest], 0.0), alone.virtual_s)
 
@@ -183,7 +215,7 @@ def figures(home: Path, services: int, *, watched: bool) -> Iterator[Figure]:
     name = f"wave of {services}, " + ("what is warm watched" if watched else "by itself")
     home = home / name.replace(" ", "-")
     with patch.object(vigil, "LOOK_S", vigil.LOOK_S if watched else DAY_S):
-        allowed = bound(home, services)
+        allowed = bound(home, services, watched=watched)
         wave = run(home / "wave", services, aws_limits(), REAL)
     made = wave.requests[allowed.bucket] / services
     yield Figure(f"{name}: time / what the limits allow", round(wave.virtual_s / allowed.seconds, 3), "times", GOAL)
