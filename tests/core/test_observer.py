@@ -220,6 +220,7 @@ class Shared:
     """Somebody who has read, and says so to whoever asks for anything after `began`."""
 
     reads_here = True
+    is_short = False
 
     def __init__(self, answer: Answer, began: float = 10.0) -> None:
         self._answer, self._began = answer, began

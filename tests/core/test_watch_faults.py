@@ -55,6 +55,7 @@ class Word:
     """Somebody who has seen it, a few seconds ago."""
 
     reads_here = True
+    is_short = False
 
     def answer(self, service: str, fact: Fact, after: float) -> Answer:
         """It was so."""
