@@ -347,14 +347,15 @@ class Run:
 
     def rest(self, step: str, until_at: float, *, unless: Callable[[], bool] = lambda: False) -> None:
         """Let time pass, looking at the route now and then: a hold mark turns back, a stranger's edit halts. Who begins
-        to rest has acted a moment ago, and looks when the first while has passed."""
+        to rest has acted a moment ago, and looks when the first while has passed, or the last."""
         if self.recall(step):
             return
         before = self.means.store.wait(self.id)
         self.wait(step, None, {"for": "time", "until": until_at})
-        if before and before.step == step:
+        is_over = unless() or self.clock.now() >= until_at
+        if is_over or (before and before.step == step):
             self.guard()
-        if unless() or self.clock.now() >= until_at:
+        if is_over:
             self.end(step, "over")
             return
         raise NotYet(f"{step} until {until_at:.0f}", min(until_at, self.clock.now() + vigil.LOOK_S))

@@ -135,7 +135,8 @@ class Store:
     def wake_all(self, now: float, *, halted: bool = False) -> None:
         """Have what is open looked at: all but the halted ones, or only these (a hold mark turns them back).
 
-        A few at once, the others in the seconds or minutes after: what is due by itself meanwhile is not kept waiting.
+        What turns back at once; a few others, too, and the rest in the seconds or minutes after, so that what is due by
+        itself meanwhile is not kept waiting.
         """
         with self.db.transaction() as db:
             (count,) = db.execute("SELECT count(*) FROM rollouts WHERE closed_at IS NULL").fetchone()
@@ -357,10 +358,11 @@ class Store:
 
 NEVER = 9e15
 WOKEN_A_SECOND = 50.0
-_WAKE = (
-    "UPDATE rollouts SET due_at = ? + (number % ?) / ? WHERE closed_at IS NULL AND (due_at >= ?) = ?"
-    " AND due_at > ? + (number % ?) / ?"
+_TURN = (
+    "? + CASE WHEN phase = 'rolling_back' OR EXISTS (SELECT 1 FROM journal WHERE rollout = id"
+    " AND kind = 'roll_back_decided') THEN 0.0 ELSE (number % ?) / ? END"
 )
+_WAKE = f"UPDATE rollouts SET due_at = {_TURN} WHERE closed_at IS NULL AND (due_at >= ?) = ? AND due_at > {_TURN}"  # noqa: S608
 _COLUMNS = (
     "id, service, key, plan, plan_hash, actor, reason, opened_at, phase, outcome, closed_at, head_seq, head_hash,"
     " due_at, pruned_at"

@@ -140,7 +140,7 @@ class Server:
         except StoreReplaced:
             raise  # by a restore: whoever starts this process again has the new one
         except StoreError as error:
-            self._store_failed = True
+            self._store_failed, self._is_full = True, False  # nothing begins, however many jobs end
             self.watchers.store_trouble(error)
             self._do_chores(without_store=True)
             return
@@ -274,8 +274,8 @@ class Server:
             self.watchers.trouble("clock", ClockJumped(jumped_s))
         self._offset = offset
         if ended := self._ran_over_jump - self._acting():  # when they are due was reckoned by the earlier time
-            self._ran_over_jump -= ended
             self.store.wake_all(self.now())
+            self._ran_over_jump -= ended
 
     @property
     def _shared(self) -> Observer | None:
@@ -284,10 +284,11 @@ class Server:
 
     def _heed_observer(self) -> None:
         """What was left to an observer that looks no more is looked at by jobs again."""
-        before, self._observed = self._observed, self._shared is not None
-        if before and not self._observed:
+        observed = self._shared is not None
+        if self._observed and not observed:
             self.store.wake_all(self.now())
             self.watchers.trouble("observer", ObserverSilent())
+        self._observed = observed  # once they are woken: the store may fail
 
     def _do_chores(self, *, without_store: bool = False) -> None:
         for chore in (*self.chores, *self._own):

@@ -180,9 +180,10 @@ class SharingServer(Server):
             if before is not False:
                 self.led(other)
             return
-        self.leads = True
         if not before:
             self.store.wake_all(self.now())  # what the one before observed
+        self.leads = True
+        if not before:
             self.led(None)
 
     def _is_ours(self, chore: Chore) -> bool:
@@ -201,9 +202,10 @@ class SharingServer(Server):
 
     def _heed_observer(self) -> None:
         """What was left to who observed is looked at by jobs again, once nobody does."""
-        before, self._observed = self._observed, self._observing is not None
-        if before and not self._observed:
+        observed = self._observing is not None
+        if self._observed and not observed:
             self.store.wake_all(self.now())
+        self._observed = observed
 
 
 def _none() -> Queue:

@@ -224,8 +224,9 @@ class Observer:
         for name, known in self._in_parts(gates, lambda: self._gates_a_read):
             began = self._now()
             try:
-                read = partial(self._provider_of(name).traffic.observe, parts=SHARED)
-                found, _ = read_apart(read, [subject.service for subject in known.values()])
+                found, _ = read_apart(
+                    partial(_shared, self._provider_of(name)), [subject.service for subject in known.values()]
+                )
             except Exception:  # whatever is wrong with it, a job meets it and journals it
                 found = {}
             self._readings.put(found, began)
@@ -312,6 +313,10 @@ class Observer:
     def next_at(self) -> float | None:
         """When the next of the facts that are waited for is to be looked at."""
         return min((each.look_at for each in self._awaited.values()), default=None)
+
+
+def _shared(provider: Provider, services: Sequence[Service]) -> Mapping[str, Reading]:
+    return provider.traffic.observe(services, SHARED)
 
 
 def _is_being_asked(wait: Wait, now: float) -> bool:

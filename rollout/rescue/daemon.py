@@ -39,8 +39,10 @@ def ask(where: str, arguments: list[str], told: Told) -> int | None:
         told.say(f"  {where} does not understand this command line")
         told.facts.pop("error")
         code = None
-    if told.facts.pop("unmarked", False):  # its disk is full, say: this process may have another
-        told.facts.pop("error", None)
+    each = told.facts.get("services", {}).values()
+    if told.facts.pop("unmarked", False) or any(one.get("unmarked") for one in each):  # its disk may be full: not ours
+        for name in ("error", "services", "failed"):
+            told.facts.pop(name, None)
         told.say(f"  {where} could not leave the hold mark: doing it again here, which is harmless")
         return None
     if code is None:

@@ -409,6 +409,16 @@ def test_a_rest_is_over_when_its_time_or_a_person_says_so(world: World) -> None:
     assert {"keep-warm", "settle"} <= world.journal.recorded_steps()
 
 
+def test_a_rest_that_is_over_when_it_begins_still_looks(world: World) -> None:
+    """After a halt, or a crash, the quiet before the point of no return is over unseen: the way back is closed on
+    somebody who has just put traffic back."""
+    world.passes(100)
+    world.mark()
+    with pytest.raises(TurnBack, match="hold mark"):
+        world.run().rest("quiet", world.clock.now() - 50)
+    assert "quiet" not in world.journal.recorded_steps()
+
+
 def test_what_a_rollout_waits_for_is_plain_data(world: World) -> None:
     """Another process cannot say what is waited for."""
     waits(world.run())

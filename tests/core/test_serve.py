@@ -395,6 +395,32 @@ def test_a_store_that_fails_is_told_and_gone_on_with_when_it_works(desk: Desk, m
     assert desk.told.store.count(None) == 1
 
 
+def test_a_full_server_whose_store_fails_rests_between_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the night of the full disk the server takes a whole core from those who put traffic back."""
+    desk = Desk(tmp_path, jobs=2)
+    for number in range(8):
+        name, plan = f"till-{number}", a_plan(service=Service(f"till-{number}"))
+        desk.world.cloud.add_service(name, image="base-1", capacity=2)
+        desk.world.store.open_rollout(name, name, plan.to_json(), plan.hash, at=desk.world.clock.now(), actor="me")
+    desk.server.begin()
+    desk.passes(1.0)
+    desk.server.tick()
+
+    def full(database: SqliteDatabase, **how: Any) -> Any:
+        raise StoreError("full")
+
+    monkeypatch.setattr(SqliteDatabase, "transaction", full)
+    desk.passes(5.0)
+    for _, job in list(desk.server._running.values()):
+        assert job.done.wait(PATIENCE_S)
+    desk.server.tick()
+    slept = list[float]()
+    desk.server.rest(slept.append)
+    assert slept == [TICK_S]
+
+
 def test_the_watchdog_is_fed_while_the_store_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system kills a server that only waits for room on the disk, again and again, until it gives up."""
     fed, merged = list[float](), list[float]()
@@ -701,6 +727,9 @@ def test_what_is_woken_after_a_restart_keeps_nothing_waiting_that_is_due(tmp_pat
     assert max(at for name, at in due.items() if name != "till-999") <= now + 20, "and the others soon"
     assert all(due[f"till-{number}"] <= now + 2 for number in range(10)), "none is put off"
     assert due["till-999"] == NEVER, "but what is halted"
+    store.decide("till-500", store.rollout("till-500").head_seq, "roll_back_decided", {}, now + 3600.0)
+    store.wake_all(now)
+    assert store.rollout("till-500").due_at == now, "the clock was set back: what turns back does not wait its turn"
     store.wake_all(now, halted=True)
     assert store.rollout("till-999").due_at <= now + 20
     store.close()

@@ -104,6 +104,14 @@ def test_a_server_that_cannot_leave_the_mark_is_followed_by_one_who_can(night: N
     assert not {"unmarked", "error"} & night.document().keys()
 
 
+def test_many_that_a_server_could_not_mark_are_marked_here(night: Night, server: Server) -> None:
+    """A hundred commands are to be typed, because one server's disk is full."""
+    facts = {"services": {"shop": {"traffic": BACK, "unmarked": True}}, "failed": {"shop": "rollout rollback shop"}}
+    server.answer = lambda channel, request: tell(channel, {"say": "0 of 1", "facts": facts}, {"exit": 5})
+    assert night.rollback("--all", "--json") == exits.DONE
+    assert len(night.toy.marks) == 1 and night.document()["failed"] == {}
+
+
 def test_one_that_hangs_costs_about_a_second(night: Night, server: Server) -> None:
     """A frozen server keeps traffic on the bad side."""
     server.answer = lambda channel, request: (server.release.wait(30), None)[1]
