@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from providers.base import TargetHealth
+from providers.contract.routing import TargetHealth
 
 REASONS, REASON_LENGTH = 5, 200
 Judged = Literal["healthy", "unhealthy", "unknown", "leaving"]

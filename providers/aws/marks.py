@@ -12,7 +12,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from providers.base import SLOTS, HoldMark, Slot, Weights
+from providers.contract.routing import HoldMark
+from providers.contract.slots import SLOTS, Slot, Weights
 
 MARK = "rollout-manager:mark"
 BY = "rollout-manager:mark-by"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from providers.base import Invalid
+from providers.contract.errors import Invalid
 
 INSTALL = "pip install 'rollout-manager[aws]' (with pipx: pipx inject rollout-manager boto3)"
 

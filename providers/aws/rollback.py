@@ -14,7 +14,10 @@ from providers.aws.judging import health
 from providers.aws.quick import kept
 from providers.aws.quick.calls import Action, Calls, Place, Route, calls_of, resource_of
 from providers.aws.weights import checked
-from providers.base import SLOTS, HoldMark, NotFound, PartlyDone, ProviderError, Slot, Weights, plain
+from providers.contract.errors import NotFound, PartlyDone, ProviderError
+from providers.contract.plain import plain
+from providers.contract.routing import HoldMark
+from providers.contract.slots import SLOTS, Slot, Weights
 
 Target = Mapping[str, Any]
 SERVICES_AT_ONCE = 60

@@ -13,7 +13,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from providers.base import SLOTS, Conflict, Invalid, Slot, Weights, other
+from providers.contract.errors import Conflict, Invalid
+from providers.contract.slots import SLOTS, Slot, Weights, other
 
 Action = dict[str, Any]
 Actions = Sequence[Mapping[str, Any]]

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from providers.base import SLOTS, Invalid, NotFound, Slot, Transient, Weights
+from providers.contract.errors import Invalid, NotFound, Transient
+from providers.contract.slots import SLOTS, Slot, Weights
 from providers.local import balancers, revision
 from providers.local.balancer import client, launcher, store
 from providers.local.balancer.answers import StateAnswer

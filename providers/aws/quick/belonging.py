@@ -7,7 +7,7 @@ from typing import Any
 
 from providers.aws.quick.calls import Calls, Place, calls_of
 from providers.aws.quick.hosts import group_of, instances, is_balancers_name, is_host
-from providers.base import Denied, NotFound
+from providers.contract.errors import Denied, NotFound
 
 Target = Mapping[str, Any]
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, cast
 from providers.aws import marks
 from providers.aws.needed import boto3_needed
 from providers.aws.quick.sharing import Pace, Together
-from providers.base import NotFound, ProviderError, Throttled, Transient, Weights
+from providers.contract.errors import NotFound, ProviderError, Throttled, Transient
+from providers.contract.slots import Weights
 
 AT_ONCE, KINDS = 8, 4
 PAUSES_S = (0.2, 0.4, 0.8, 1.6)

@@ -10,7 +10,7 @@ from providers.aws.quick import kept
 from providers.aws.quick.belonging import groups_of, is_called
 from providers.aws.quick.calls import Calls, Place, calls_of
 from providers.aws.quick.hosts import autoscaling_groups, group_of, instances, is_balancers_name, is_host
-from providers.base import NotFound
+from providers.contract.errors import NotFound
 
 KIND = re.compile(r"arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:([a-z-]+)/.+")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from providers.aws.quick.calls import Place, open_client
-from providers.base import NotFound
+from providers.contract.errors import NotFound
 
 ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 HOST = re.compile(rf"i-[0-9a-f]+|{ADDRESS.pattern}|[A-Za-z0-9-]+\..+")

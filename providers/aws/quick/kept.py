@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from providers.aws.marks import LONGEST, decoded, encoded
-from providers.base import SLOTS, Slot, other
+from providers.contract.slots import SLOTS, Slot, other
 
 HEAD, SERVICE, ROUTE = "rollout-manager:way-back", "rollout-manager:way-back-of", "rollout-manager:way-back-route-"
 MOST_ROUTES = 20

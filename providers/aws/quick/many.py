@@ -7,7 +7,8 @@ from typing import Any
 
 from providers.aws import rollback
 from providers.aws.quick.calls import Calls
-from providers.base import ProviderError, Slot, Weights, other
+from providers.contract.errors import ProviderError
+from providers.contract.slots import Slot, Weights, other
 
 Target = Mapping[str, Any]
 
