@@ -13,7 +13,7 @@ from rollout.care.restored import is_rollback_only
 from rollout.drills import last_drills, with_drill
 from rollout.freeze import Freezes
 from rollout.holds import Holds
-from rollout.presence import Server, present_server
+from rollout.presence import Server, present_server, present_workers
 from rollout.rows import Hold, Row
 from rollout.store import Store
 from rollout.summary import stand
@@ -28,7 +28,8 @@ def list_all(
     store: Store, now: float, routes: Routes = lambda rows: {}, drills_beside: Path | None = None
 ) -> dict[str, Any]:
     """Plain data: rollouts (summaries, newest first, each with `recent` and the last `drill` of its service), holds,
-    served_by (None: nobody). `drills_beside`: the folder with drills that are not journalled yet.
+    served_by (None: nobody), workers (beside each other on one store). `drills_beside`: the folder with drills that are
+    not journalled yet.
     """
     recent, older = recent_rows(store, now)
     read = routes(recent)
@@ -42,6 +43,7 @@ def list_all(
         "freezes": [freeze.to_json() for freeze in Freezes(store.db).all(now)],
         "holds": [_hold(hold) for hold in Holds(store.db).all(now)],
         "served_by": _server(server) if server else None,
+        "workers": [_server(worker) for worker in present_workers(store.db, now)],
         "rollback_only": is_rollback_only(store.db),
     }
 

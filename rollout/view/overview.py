@@ -25,7 +25,7 @@ class Block:
 
 def nothing() -> dict[str, Any]:
     """What the listing says where there is no store yet."""
-    return {"rollouts": [], "freezes": [], "holds": [], "served_by": None, "rollback_only": None}
+    return {"rollouts": [], "freezes": [], "holds": [], "served_by": None, "workers": [], "rollback_only": None}
 
 
 def unattended(listed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -98,6 +98,8 @@ def _driving(listed: Mapping[str, Any]) -> list[str]:
     """Whether anybody sees to what is open."""
     server = listed["served_by"]
     lines = [f"served by {server['holder']} since {minute(server['since'])}"] if server else []
+    if (workers := len(listed.get("workers", ()))) and not server:
+        lines.append(f"workers: {workers}; no rollout serve is running: campaigns, notifications and checkpoints wait")
     for summary in unattended(listed) if listed["rollouts"] else ():
         watched = "watches" if summary["outcome"] == "promoted" else "drives"
         lines += [f"nobody {watched} {summary['id']}:", f"  rollout serve, or rollout resume {summary['id']}"]

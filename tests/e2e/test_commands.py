@@ -187,6 +187,7 @@ def test_status_before_anything(written: Fleet) -> None:
         "freezes": [],
         "holds": [],
         "served_by": None,
+        "workers": [],
         "rollback_only": None,
     }
     assert not (written.state / "rollout.db").exists(), "looking makes nothing"

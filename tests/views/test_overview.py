@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rollout.holds import Holds
 from rollout.lease import Holder, this_process
-from rollout.presence import note_server
+from rollout.presence import leave_server, note_server, note_sharing
 from rollout.rows import Hold
 from rollout.store import Store
 from rollout.view.board import board
@@ -90,6 +90,19 @@ def test_holds_in_force_and_who_serves(store: Store) -> None:
     text = text_of(overview(found))
     assert "db  by ci@host (CHG-9) until" in text and ": deploying v7" in text and "web" not in text
     assert text.splitlines()[-1].startswith(f"served by {this_process()} since ")
+
+
+def test_workers_are_told_where_nobody_serves(store: Store) -> None:
+    """`status` says that nothing runs, while workers carry out all that is due; or nobody sees that campaigns wait."""
+    me = this_process()
+    note_sharing(store.db, me, NOW - 60, NOW, works=True)
+    found = list_all(store, NOW)
+    assert found["workers"] == [{"holder": str(me), "since": NOW - 60, "seen_at": NOW}]
+    (line,) = [each for each in text_of(overview(found)).splitlines() if "workers" in each]
+    assert line.startswith("workers: 1; no rollout serve is running")
+    leave_server(store.db, me)
+    note_server(store.db, me, NOW)
+    assert "workers" not in text_of(overview(list_all(store, NOW)))
 
 
 def test_what_nobody_drives_is_said_last(store: Store) -> None:
