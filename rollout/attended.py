@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rollout import control
+from rollout.care.card_copies import COPIED_S, CardCopies
 from rollout.engine.serve import Chore, Server
 from rollout.engine.systemd import notify
 from rollout.follow import LeftAtOnce
@@ -83,10 +84,15 @@ class Attended:
     # What is done on every host
 
     def _own_chores(self) -> list[Chore]:
-        return [
+        installation = self._installation
+        chores = [
             Chore("watchdog", WATCHDOG_S, lambda: notify("WATCHDOG=1"), needs_store=False, each=True),
             Chore("spool", MERGE_S, self._merge_spool, each=True),
         ]
+        if installation.is_shared:
+            copies = CardCopies(installation.store.db, installation.cards)
+            chores.append(Chore("cards", COPIED_S, copies.look, aside=True, each=True))
+        return chores
 
     def _merge_spool(self) -> None:
         for merged in control.merge_spool(self._installation, self._unmerged):

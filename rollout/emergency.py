@@ -263,10 +263,16 @@ class _Fleet:
             begun = many.stop_waves(self.file, wave, self.wanted, self.told, self.clock)
         found, unreadable = choosing.open_cards(self.cards, self.told, self.clock.time(), self.file)
         found = many.of_wave(found, wave, begun) if wave else found
+        cold = many.left_cold(self.cards, wave, begun, found) if wave else []
         if not found:
             of = f"of {wave} " if wave else ""
+            if cold:
+                many.tell_left_cold(cold, self.told)
             raise Refusal(f"no service {of}has a way back open now (cards: {self.cards.folder})", exits.USAGE)
         code = many.put_all_back(found, self.cards, self.file, self.told, self.wanted, self.clock)
+        if cold and not self.wanted.drill:
+            many.tell_left_cold(cold, self.told)
+            code = exits.PERSON_NEEDED
         if unreadable and code == exits.DONE:
             raise Unfinished(f"{len(unreadable)} cards cannot be read, and whose they are is not known (above)")
         return code

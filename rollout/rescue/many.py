@@ -61,7 +61,8 @@ def stop_waves(fleet_file: Path, name: str | None, asked: Asked, told: Told, clo
         told.say(f"  no wave could be stopped, for the store cannot be used ({error})", stopped=[])
         return []
     if paused:
-        told.say(f"stopped first: {', '.join(paused)} (to go on later: rollout wave resume NAME)", stopped=paused)
+        later = ", ".join(f"rollout wave resume {run}" for run in paused)
+        told.say(f"stopped first: {', '.join(paused)} (to go on later: {later})", stopped=paused)
     return services
 
 
@@ -93,6 +94,18 @@ def is_of_wave(wave: str, name: str) -> bool:
     wanted, slash, wanted_wave = name.partition("/")
     same_run = run == wanted or re.fullmatch(re.escape(wanted) + RUN_END, run) is not None
     return bool(run) and same_run and (not slash or of == wanted_wave)
+
+
+def left_cold(cards: CardFolder, name: str, services: Sequence[str], found: Sequence[Card]) -> list[str]:
+    """Services of a wave whose way back is closed, and that were not put back before: they go cold, each by itself."""
+    going = {card.service for card in found}
+    left = (card for card in of_wave(cards.all()[0], name, services) if card.service not in going)
+    return sorted(card.service for card in left if card.closed != "rolled_back")
+
+
+def tell_left_cold(services: Sequence[str], told: Told) -> None:
+    lines = "".join(f"\n  rollout rollback {service}   # goes cold" for service in services)
+    told.say(f"not put back, for their way back is closed:{lines}", cold=list(services))
 
 
 def put_all_back(

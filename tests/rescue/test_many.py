@@ -196,6 +196,20 @@ def test_a_wave_is_stopped_first_and_its_services_are_put_back(fleet: Night, toy
     assert stopped < fleet.err.index("putting back 2 services")
 
 
+def test_what_of_a_wave_only_goes_cold_is_named(fleet: Night, toys: Toys) -> None:
+    """Three of four services are back, exit code 0 says all are, and nobody looks for the fourth."""
+    a_run(fleet)
+    card = fleet.cards.read("cart")
+    assert card is not None
+    fleet.cards.write(replace(card, closed="retired"))
+    assert fleet.rollback("--wave", "monthly") == exits.PERSON_NEEDED
+    assert weights(toys) == {"cart": False, "shop": True, "till": False}
+    assert fleet.err.rstrip().endswith("rollout rollback cart   # goes cold")
+    assert "rollout wave resume monthly-20260101-abc123" in fleet.err
+    fleet.cards.write(replace(card, closed="rolled_back"))
+    assert fleet.rollback("--wave", "monthly", "--force") == exits.DONE, "it is back already"
+
+
 def test_all_stops_what_runs(fleet: Night, toys: Toys) -> None:
     """A campaign goes on patching behind the back of whoever puts everything back."""
     store = a_run(fleet)
