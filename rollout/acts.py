@@ -154,7 +154,8 @@ def pin(run: Run, step: str, slot: Slot) -> Act:
 def pin_again(run: Run, slot: Slot) -> Act:
     """Somebody, or a schedule, lowered a floor that the way back stands on."""
     before = [step for step in run.journal.recorded_steps() if step.startswith("keep:")]
-    return pin(run, f"keep:{len(before) + 1}:{slot}", slot)
+    again = pin(run, f"keep:{len(before) + 1}:{slot}", slot)
+    return replace(again, do=lambda intent: again.do(intent) or intent.args)  # told: who lowered it finds it raised
 
 
 def lowered_floors(run: Run) -> list[Slot]:
@@ -236,7 +237,12 @@ def grow(run: Run, step: str, slot: Slot, *, if_possible: bool = False) -> Act:
     """
 
     def args() -> dict[str, Any]:
-        sizes = run.provider.compute.sizes(run.service)
+        try:
+            sizes = run.provider.compute.sizes(run.service)
+        except Denied as refused:
+            if not if_possible:
+                raise
+            return {"slot": slot, "refused": str(refused)}
         asked = sizes[slot].capacity
         capacity = max(run.need, sizes[run.plan.original].capacity, asked)
         return {"slot": slot, "capacity": capacity, "had": min(asked, sizes[slot].alive)}
@@ -250,7 +256,7 @@ def grow(run: Run, step: str, slot: Slot, *, if_possible: bool = False) -> Act:
             return {**intent.args, "refused": str(refused)}
         return intent.args
 
-    return Act(step, "set", do, args, lambda route, args: args["had"] >= args["capacity"])
+    return Act(step, "set", do, args, lambda route, args: "refused" in args or args["had"] >= args["capacity"])
 
 
 def grow_way_back(run: Run, step: str) -> Act:

@@ -7,7 +7,6 @@ which there may be ten thousand.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -29,6 +28,9 @@ CLOSED = "SELECT outcome, count(*) FROM rollouts WHERE closed_at IS NOT NULL GRO
 DUE = "SELECT count(*), min(due_at) FROM rollouts WHERE closed_at IS NULL AND due_at <= ?"
 PLANS = f"SELECT plan FROM rollouts WHERE closed_at IS NULL AND phase IN ({', '.join('?' * len(UNPROVEN))})"  # noqa: S608 - question marks
 NEWS_DUE = "SELECT count(*) FROM deliveries WHERE state = 'due'"
+DECIDED = (
+    "SELECT at FROM journal WHERE rollout = ? AND kind = 'roll_back_decided' AND seq < ? ORDER BY seq DESC LIMIT 1"
+)
 
 
 class Metrics:
@@ -38,9 +40,7 @@ class Metrics:
         self, db: Database, clock: Clock, usages: Callable[[], Mapping[str, Usage]], running: Callable[[], int]
     ) -> None:
         self.registry = CollectorRegistry()
-        self._clock = clock
-        self._decided: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._db = db
         self.registry.register(_Store(db, clock))
         self.registry.register(_Process(usages, running))
         self._back = Histogram(
@@ -63,13 +63,18 @@ class Metrics:
 
     def entry(self, row: Row, entry: Entry) -> None:
         """Count what an entry tells of; each entry once."""
-        with self._lock:
-            if entry.kind == "roll_back_decided":
-                self._decided[row.id] = entry.at
-            elif entry.kind == "ended" and entry.step == "back:observed" and row.id in self._decided:
-                self._back.observe(max(0.0, entry.at - self._decided.pop(row.id)))
-            elif entry.kind == "closed":
-                self._decided.pop(row.id, None)
+        if entry.kind == "ended" and entry.step == "back:observed":
+            decided_at = self._decided_at(row.id, entry.seq)
+            if decided_at is not None:
+                self._back.observe(max(0.0, entry.at - decided_at))
+
+    def _decided_at(self, rollout: str, before_seq: int) -> float | None:
+        """From the store: another process may have decided, or this one before it was begun anew."""
+        try:
+            found = self._db.all(DECIDED, rollout, before_seq)
+        except StoreError:
+            return None
+        return float(found[0][0]) if found else None
 
     def job(self, seconds: float, *, failed: bool) -> None:
         self._jobs.labels("failed" if failed else "ended").observe(max(0.0, seconds))

@@ -58,6 +58,9 @@ def _done(step: str, data: Mapping[str, Any]) -> str | None:
         return f"traffic: {shares(value['weights'])}{note}"
     if step == "capture":
         return f"captured: {shares(value['route']['weights'])}, {value['healthy']} healthy" if value else None
+    if step.startswith("keep:") and isinstance(value, Mapping) and "already" not in value:
+        was = f"{value['slot']}'s floor was lowered to {value['found']} by somebody or a schedule"
+        return f"{was}: it is {value['floor']} again, which the way back stands on until the rollout ends"
     simple = {
         "card": "wrote the rollback card: from here a rollback is one command",
         "mirror": "mirrored the serving side",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from providers.base import Provider, ProviderError, Service, Slot, other
+from providers.base import Denied, Provider, ProviderError, Service, Slot, other
 from rollout.rows import Wait
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def looked(run: Run, wait: Wait) -> tuple[Wait, str]:
         return wait, str(kept["lacking"])
     try:
         lacking = "; ".join(lacks(run.provider, run.plan))
+    except Denied as error:  # asking again does not help, and nobody else would say it
+        lacking = f"what it needs may not be looked at ({error})"
     except ProviderError:
         lacking = str(kept.get("lacking", ""))  # what cannot be read now is asked again later
     return replace(wait, state={**wait.state, "way_back": {"at": now, "lacking": lacking}}), lacking

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from providers.aws import rights
 from providers.aws.cloud import Cloud, Clouds
 from providers.aws.groups import Group, read_groups
+from providers.aws.looking import Looked
 from providers.aws.obstacles import launches_nobody
 from providers.aws.options import Options
 from providers.aws.routes import read_route
@@ -39,7 +40,7 @@ def diagnose(context: Context, service: Service) -> list[Found]:
     found += _groups(options, groups, route)
     for look in (_target_groups, _way_in):
         _asked(found, lambda look=look: found.extend(look(cloud, options)), "")  # type: ignore[misc]
-    found += rights.missing(cloud, options, groups.get(options.group(active)) if active else None)
+    found += rights.missing(Looked(cloud, options, groups, active))
     return found
 
 

@@ -122,12 +122,17 @@ def set_mark(target: Target, mark: Mapping[str, Any] | None, token: str) -> None
 
 
 def by_hand(target: Target, weights: Weights) -> list[str]:
-    """What a person who has nothing but the AWS CLI runs for these weights, one command a line; nothing is asked."""
-    from providers.aws.quick.commands import look_command, role_command, write_command
+    """What a person who has nothing but the AWS CLI runs for these weights, one command a line; nothing is asked.
+
+    A card that was kept in tags knows no actions: before what it would have written there is a comment that says so.
+    """
+    from providers.aws.quick.commands import caution, look_command, role_command, write_command
 
     wanted = checked(weights)
     lines = [role_command(target)] if target["place"]["role"] else []
-    lines += [write_command(target, route, _made(route, (), wanted)) for route in target["routes"]]
+    for route in target["routes"]:
+        lines += [] if route["actions"] else [caution(route)]
+        lines.append(write_command(target, route, _made(route, (), wanted)))
     return [*lines, *(look_command(target, route) for route in target["routes"])]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -262,28 +263,37 @@ def resume(
 ) -> None:
     """Drive a rollout on from here: after a crash, or after a halt whose cause was put right."""
     from rollout import control, interventions
-    from rollout.store import StoreError
 
     installation, screen = find_installation(config), Screen(as_json=json_out, quiet=quiet)
     if not wait:
         raise_if_nobody_serves(installation)
-    try:
+    with _the_rest_may_wait(screen) if after_rollback else nullcontext():
         row = control.find(installation, which)
-    except StoreError as error:
-        if not after_rollback:
-            raise
-        screen.problem(f"{error}. Traffic is back; the rest waits for the store. See: rollout doctor")
+        if after_rollback:
+            screen.say("the rest: giving the patched side up (safe to interrupt; rollout resume goes on)")
+        put_back_asked = after_rollback or _is_turning_back_for_a_person(installation, row)
+        interventions.resume(installation, row, this_actor())
+        if not wait:
+            hand_over(installation, row, screen)
+        if control.clear_left_over_mark(installation, row):
+            screen.say(f"{row.id}: cleared the hold mark that it had left")
+        row = installation.store.rollout(row.id)
+        _follow(installation, row, screen, timeout, to_end=after_rollback, put_back_asked=put_back_asked)
+
+
+@contextmanager
+def _the_rest_may_wait(screen: Screen) -> Iterator[None]:
+    """Traffic was put back and read back, which is what was asked for: a store that fails, or does not know of it, is
+    told and is no failure."""
+    from rollout.control import UnknownRollout
+    from rollout.store import StoreError
+
+    try:
+        yield
+    except (StoreError, UnknownRollout, Stranded) as error:
+        why = error.__cause__ if isinstance(error, Stranded) else error
+        screen.problem(f"{why}. Traffic is back; the rest waits for the store. See: rollout doctor")
         raise typer.Exit(exits.DONE) from error
-    if after_rollback:
-        screen.say("the rest: giving the patched side up (safe to interrupt; rollout resume goes on)")
-    put_back_asked = after_rollback or _is_turning_back_for_a_person(installation, row)
-    interventions.resume(installation, row, this_actor())
-    if not wait:
-        hand_over(installation, row, screen)
-    if control.clear_left_over_mark(installation, row):
-        screen.say(f"{row.id}: cleared the hold mark that it had left")
-    row = installation.store.rollout(row.id)
-    _follow(installation, row, screen, timeout, to_end=after_rollback, put_back_asked=put_back_asked)
 
 
 def _is_turning_back_for_a_person(installation: Installation, row: Row) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from providers.base import Clock
@@ -42,6 +43,7 @@ class Job:
     epoch: int | None = None
     seconds: float = 0.0
     step: str = ""
+    """Of the last entry that it wrote with one, for the log; known once its entries were read (`note_step`)."""
     done: threading.Event = field(default_factory=threading.Event)
     then: Callable[[], None] = lambda: None
 
@@ -52,6 +54,10 @@ class Job:
         """In the thread that calls, until it is done."""
         threading.Thread(target=self._beat, daemon=True, name=f"heartbeat {self.rollout}").start()
         self._work()
+
+    def note_step(self, entries: Sequence[Entry]) -> None:
+        """Among them are those that it wrote."""
+        self.step = next((entry.step for entry in reversed(entries) if entry.step and entry.epoch == self.epoch), "")
 
     def _work(self) -> None:
         began = self.means.clock.now()
@@ -99,12 +105,16 @@ class Driver:
 
     def tick(self) -> Row:
         """Begin or end a job if one is due, tell what is new, and return how the rollout stands."""
+        new: list[Entry] | None = None
         if self._job and self._job.done.is_set():
             job, self._job = self._job, None
+            with suppress(StoreError):  # that the job ended is told in any case
+                new = self._new()
+            job.note_step(new or ())
             self._listener.job(job)
             if job.error and not isinstance(job.error, LeaseHeld):
                 raise job.error
-        row = self.look()
+        row = self._tell(self._new() if new is None else new)
         now = self._clock.now()
         if self._looked_at is not None and now < self._looked_at:
             self._began = False  # the clock was set back: by it, nothing is due for long
@@ -122,7 +132,13 @@ class Driver:
 
     def look(self) -> Row:
         """Tell what is new, and return how the rollout stands."""
-        for entry in self._store.entries(self.rollout, self._told_seq):
+        return self._tell(self._new())
+
+    def _new(self) -> list[Entry]:
+        return self._store.entries(self.rollout, self._told_seq)
+
+    def _tell(self, new: Sequence[Entry]) -> Row:
+        for entry in new:
             self._told_seq = entry.seq
             self._listener.entry(entry)
         wait = self._store.wait(self.rollout)

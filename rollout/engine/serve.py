@@ -228,19 +228,24 @@ class Server:
                 self._break(name, job.error)
             else:
                 self._broken.pop(name, None)
+            new = self._new_entries(row)
+            job.note_step(new)
             self.watchers.job(row, job)
-            self._tell(row)
+            self._tell(row, new)
 
-    def _tell(self, row: Row) -> None:
+    def _new_entries(self, row: Row) -> list[Entry]:
         try:
-            for entry in self.store.entries(row.id, self._told.get(row.id, 0)):
-                self._told[row.id] = entry.seq
-                self.watchers.entry(row, entry)
-                if entry.kind == "closed":
-                    self._told.pop(row.id, None)
-                    self._decided.pop(row.id, None)
+            return self.store.entries(row.id, self._told.get(row.id, 0))
         except StoreError:
-            return  # told after the next job
+            return []  # told after the next job
+
+    def _tell(self, row: Row, new: Sequence[Entry]) -> None:
+        for entry in new:
+            self._told[row.id] = entry.seq
+            self.watchers.entry(row, entry)
+            if entry.kind == "closed":
+                self._told.pop(row.id, None)
+                self._decided.pop(row.id, None)
 
     def _break(self, rollout: str, error: BaseException) -> None:
         """Told each time, and tried again ever more rarely: what no new try changes must not fill the log."""

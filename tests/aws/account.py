@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import pytest
@@ -32,17 +32,21 @@ CREDENTIALS = {
     "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/credentials",
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # thousands of images that no test asks for, made anew for each
 }
+PATH: Mapping[str, Any] = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/shop/*", "/cart/*"]}}
+HOST: Mapping[str, Any] = {"Field": "host-header", "HostHeaderConfig": {"Values": ["shop.example.com"]}}
+"""Conditions of rules."""
 
 
 @dataclass
 class Account:
-    """Network, one balancer, two images; services are added to it.
+    """Network, one balancer of this `kind`, two images; services are added to it.
 
     `manner`: how slow it is and how small its pages are; `answers`: what moto lacks; `wire`: for `wire.wire(account)`.
     """
 
     endpoint_url: str = ""
     region: str = REGION
+    kind: Literal["application", "network"] = "application"
     subnets: list[str] = field(default_factory=list)
     balancer: str = ""
     vpc: str = ""
@@ -61,7 +65,7 @@ class Account:
                 VpcId=self.vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"{self.region}{zone}"
             )
             self.subnets.append(made["Subnet"]["SubnetId"])
-        made = elbv2.create_load_balancer(Name="front", Subnets=self.subnets, Scheme="internal", Type="application")
+        made = elbv2.create_load_balancer(Name="front", Subnets=self.subnets, Scheme="internal", Type=self.kind)
         self.balancer = made["LoadBalancers"][0]["LoadBalancerArn"]
         for name in ("base-1", "base-2"):
             self.images[name] = self.image(name)
@@ -85,22 +89,46 @@ class Account:
         )
 
     def target_group(self, name: str) -> str:
+        judged = {"Protocol": "TCP"} if self.kind == "network" else {"Protocol": "HTTP", "HealthCheckPath": "/health"}
         made = self.client("elbv2").create_target_group(
-            Name=name, Protocol="HTTP", Port=80, VpcId=self.vpc, TargetType="instance", HealthCheckPath="/health"
+            Name=name, Port=80, VpcId=self.vpc, TargetType="instance", **judged
         )
         return str(made["TargetGroups"][0]["TargetGroupArn"])
 
-    def listener(self, groups: list[tuple[str, int]]) -> str:
-        """A listener on a port of its own whose default action splits traffic like this."""
-        self.ports += 1
+    def listener(self, groups: list[tuple[str, int]], protocol: str = "") -> str:
+        """A listener on a port of its own whose default action splits traffic like this. `protocol`: another one than
+        HTTP or TCP; HTTPS and TLS have a certificate."""
         forward = {"TargetGroups": [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in groups]}
+        return self._listener([{"Type": "forward", "ForwardConfig": forward}], protocol)
+
+    def _listener(self, actions: list[dict[str, Any]], protocol: str = "") -> str:
+        self.ports += 1
+        certificates = (
+            {"Certificates": [{"CertificateArn": self.certificate()}]} if protocol in ("HTTPS", "TLS") else {}
+        )
         made = self.client("elbv2").create_listener(
             LoadBalancerArn=self.balancer,
-            Protocol="HTTP",
+            Protocol=protocol or ("TCP" if self.kind == "network" else "HTTP"),
             Port=self.ports,
-            DefaultActions=[{"Type": "forward", "ForwardConfig": forward}],
+            DefaultActions=actions,
+            **certificates,
         )
         return str(made["Listeners"][0]["ListenerArn"])
+
+    def certificate(self) -> str:
+        """A server certificate's ARN. Nobody looks at what is in it."""
+        names = {"ServerCertificateName": f"front-{self.ports}", "CertificateBody": "body", "PrivateKey": "key"}
+        made = self.client("iam").upload_server_certificate(**names)
+        return str(made["ServerCertificateMetadata"]["Arn"])
+
+    def rule(self, conditions: Sequence[Mapping[str, Any]], actions: list[dict[str, Any]], protocol: str = "") -> Any:
+        """Listener and rule (priority 7): what meets all of these conditions is dealt with so, and all else is lost."""
+        lost = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+        listener = self._listener([lost], protocol)
+        made = self.client("elbv2").create_rule(
+            ListenerArn=listener, Priority=7, Conditions=list(conditions), Actions=actions
+        )
+        return listener, str(made["Rules"][0]["RuleArn"])
 
     def template(self, name: str, image: str) -> str:
         made = self.client("ec2").create_launch_template(
@@ -163,10 +191,28 @@ class Account:
                 Actions=[{"Type": "forward", "TargetGroupArn": options.routes[0].target_group(slot)}],
             )
 
-    def service(self, name: str = "shop", capacity: int = 2, *, on_demand: bool = True, **more: Any) -> Service:
-        """Blue serves `base-1`; green is there as a parked slot, or (on demand) only as an empty target group."""
+    def service(
+        self,
+        name: str = "shop",
+        capacity: int = 2,
+        *,
+        on_demand: bool = True,
+        ruled: Sequence[Mapping[str, Any]] = (),
+        before: Sequence[Mapping[str, Any]] = (),
+        protocol: str = "",
+        **more: Any,
+    ) -> Service:
+        """Blue serves `base-1`; green is there as a parked slot, or (on demand) only as an empty target group.
+
+        Its route is a listener's default action, or a rule with the conditions `ruled`, which has the actions `before`
+        ahead of the one that forwards. `protocol`: the listener's.
+        """
         blue, green = self.target_group(f"{name}-blue"), self.target_group(f"{name}-green")
-        listener = self.listener([(blue, 100)])
+        if ruled:
+            forward = {"Type": "forward", "ForwardConfig": {"TargetGroups": [{"TargetGroupArn": blue, "Weight": 1}]}}
+            listener, rule = self.rule(ruled, [*map(dict, before), forward], protocol)
+        else:
+            listener, rule = self.listener([(blue, 100)], protocol), ""
         self.group(f"{name}-blue", self.template(f"{name}-blue", self.images["base-1"]), capacity, [blue])
         if not on_demand:
             self.group(f"{name}-green", self.template(f"{name}-green", self.images["base-1"]), 0, [])
@@ -176,7 +222,7 @@ class Account:
             "blue": f"{name}-blue",
             "green": f"{name}-green",
             "standby": "on_demand" if on_demand else "permanent",
-            "routes": [{"listener": listener, "blue": blue, "green": green}],
+            "routes": [{"listener": listener, "rule": rule, "blue": blue, "green": green}],
             "endpoint_url": self.endpoint_url,
             "test_url": f"http://front.internal:{self.ports}",
             **more,
@@ -192,13 +238,19 @@ def open_provider(folder: Path, clock: Any = None) -> Provider:
 
 
 @contextmanager
-def in_process() -> Iterator[Account]:
-    """An account on moto inside of this process."""
-    answers = Answers()
+def credentials() -> Iterator[None]:
+    """This process has those of the account meanwhile, and nothing of the machine's."""
     with pytest.MonkeyPatch.context() as patched:
         for key, value in CREDENTIALS.items():
             patched.setenv(key, value)
         # Each session would read Amazon's models from disk again.
         patched.setattr("botocore.session.create_loader", lambda data_path=None: _LOADER)
-        with mock_aws(), truer() as manner, in_process_wire(answers) as between:
-            yield Account(manner=manner, answers=answers, wire=between)
+        yield
+
+
+@contextmanager
+def in_process(**account: Any) -> Iterator[Account]:
+    """An account on moto inside of this process; `account`: fields of Account."""
+    answers = Answers()
+    with credentials(), mock_aws(), truer() as manner, in_process_wire(answers) as between:
+        yield Account(manner=manner, answers=answers, wire=between, **account)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,25 +63,42 @@ def only_in_words(shop: Story, operation: str) -> None:
     shop.line.plan(operation, lambda call, apply: answer_to(call, {}), 1_000_000)
 
 
-def lag(shop: Story, read: str, write: str, times: int) -> None:
-    """After the first such write, this read answers what it answered before it, for so many calls."""
-    left = {"times": 0}
+@dataclass
+class Lag:
+    """How many answers were given that were not true any more."""
+
+    stale: int = 0
+    left: int = 0
+
+
+def lag(shop: Story, read: str, write: str, times: int, *, number: int = 0) -> Lag:
+    """After such a write (the first, or the one of this number from 0), this read answers what it answered before it,
+    for so many calls."""
+    counted = Lag()
     seen: dict[str, Answer] = {}
 
     def behind(call: Call, apply: Apply) -> Answer:
         asked = f"{call.name} {sorted(call.parameters.items(), key=str)}"
-        if left["times"] and asked in seen:
-            left["times"] -= 1
+        true = apply()
+        if counted.left and asked in seen:
+            counted.left -= 1
+            counted.stale += _said(seen[asked]) != _said(true)
             return seen[asked]
-        seen[asked] = apply()
-        return seen[asked]
+        seen[asked] = true
+        return true
 
     def written(call: Call, apply: Apply) -> Answer:
-        left["times"] = times
+        counted.left = times
         return apply()
 
     shop.line.plan(read, behind, 1_000_000)
-    shop.line.plan(write, written, 1)
+    shop.line.plan(write, written, 1, number)
+    return counted
+
+
+def _said(answer: Answer) -> bytes:
+    """Without what is another one in each answer."""
+    return re.sub(rb"<[rR]equestId>[^<]*</[rR]equestId>", b"", answer[2])
 
 
 def no_such_host(shop: Story) -> None:

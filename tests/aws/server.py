@@ -22,19 +22,20 @@ from io import BytesIO
 from threading import Event
 from typing import Any, cast
 
-import pytest
 from moto.core.request import Request
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from tests.aws.account import CREDENTIALS, Account
+from tests.aws.account import Account, credentials
 from tests.aws.calls import Answer, read_call
 from tests.aws.stubs import Answers
 from tests.aws.truer import Manner, truer
 from tests.aws.wire import Cut, Line, Wire
 
 LOCAL = "127.0.0.1"
+ENDS_WITHIN_S = 0.02
+"""So often it looks whether it is to end: many tests have a server of their own."""
 Environ = dict[str, Any]
 Start = Callable[..., Any]
 
@@ -104,7 +105,7 @@ class _Threaded(ThreadedMotoServer):
     def _server_entry(self) -> None:
         self._server = make_server(LOCAL, self._port, self._application, threaded=True, request_handler=Quiet)
         self._server_ready_event.set()
-        self._server.serve_forever()
+        self._server.serve_forever(ENDS_WITHIN_S)
 
 
 @dataclass
@@ -116,9 +117,9 @@ class Served:
     answers: Answers
     wire: Wire
 
-    def account(self) -> Account:
-        """A new account's things on it (the server itself is one account)."""
-        return Account(self.url, manner=self.manner, answers=self.answers, wire=self.wire)
+    def account(self, **account: Any) -> Account:
+        """A new account's things on it (the server itself is one account); `account`: fields of Account."""
+        return Account(self.url, manner=self.manner, answers=self.answers, wire=self.wire, **account)
 
 
 @contextmanager
@@ -127,9 +128,7 @@ def server(port: int = 0) -> Iterator[Served]:
     answers = Answers()
     between, line = Wire(answers), Line(time.sleep)
     between.lines.append(line)
-    with pytest.MonkeyPatch.context() as patched, truer() as manner:
-        for key, value in CREDENTIALS.items():
-            patched.setenv(key, value)
+    with credentials(), truer() as manner:
         running = _Threaded(Application(between, line), port)
         running.start()
         url = "http://{}:{}".format(*running.get_host_and_port())

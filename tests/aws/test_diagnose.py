@@ -10,7 +10,7 @@ import pytest
 
 from providers.aws.adapter import diagnose
 from providers.aws.options import Options
-from providers.aws.rights import principal_of
+from providers.aws.simulating import principal_of
 from providers.base import Context, Service, plain
 from providers.memory.clock import VirtualClock
 from tests.aws.account import Account, in_process
@@ -87,7 +87,7 @@ def test_doctor_changes_nothing(account: Account, look: Look) -> None:
     with wire(account) as line:
         look(service)
         writes = [call for call in line.writes if call.operation not in ("AssumeRole", "SimulatePrincipalPolicy")]
-        assert {call.operation for call in writes} == {"CreateLaunchTemplateVersion", "RunInstances"}
+        assert {call.operation for call in writes} == {"CreateLaunchTemplateVersion", "RunInstances", "CreateTags"}
         assert all(call.parameters["DryRun"] is True for call in writes)
 
 

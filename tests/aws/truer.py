@@ -78,6 +78,7 @@ Correction = Callable[[Correcting], None]
 def corrections() -> tuple[Correction, ...]:
     """All of them, in the order in which they are applied."""
     from tests.aws import (
+        truer_balancers,
         truer_groups,
         truer_images,
         truer_launches,
@@ -89,6 +90,7 @@ def corrections() -> tuple[Correction, ...]:
     )
 
     modules = (
+        truer_balancers,
         truer_groups,
         truer_images,
         truer_notifications,

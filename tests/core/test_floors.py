@@ -6,9 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from providers.base import EVERYTHING, Invalid, Parts, Reading
+import pytest
+
+from providers.base import EVERYTHING, Invalid, Parts, Reading, Slot
 from rollout.gate import GateRule
+from rollout.journal import Entry
 from rollout.plan import Gate
+from rollout.telling import sentence
 from tests.core.scene import ROLLOUT, World, a_plan, phase_is
 
 LONG = GateRule(passes=2, failures=2, interval_s=5.0, deadline_s=600.0, unknown_limit_s=60.0, soak_s=120.0)
@@ -29,6 +33,26 @@ def test_a_floor_that_was_lowered_is_put_back_while_traffic_moves(tmp_path: Path
     world.drive(until=lambda now: bool(now.journal.record("keep:1:blue")))
     assert world.cloud.service("shop").slots["blue"].floor == 2
     assert world.drive().outcome == "promoted"
+
+
+@pytest.mark.parametrize("slot", ["blue", "green"])
+def test_whoever_lowers_a_floor_is_told_that_it_was_put_back(tmp_path: Path, slot: Slot) -> None:
+    """A person saves money by hand, finds the hosts back, and nothing says who did it and why."""
+    world = a_long_look(tmp_path)
+    world.drive(until=phase_is("shifting"))
+    world.cloud.service("shop").slots[slot].floor = 1
+    world.drive()
+    told = [text for each in world.journal.entries if each.step.startswith("keep:") and (text := sentence(each))]
+    assert told == [
+        f"{slot}'s floor was lowered to 1 by somebody or a schedule: it is 2 again, which the way back stands on "
+        "until the rollout ends"
+    ]
+
+
+def test_a_floor_that_was_put_back_by_somebody_else_is_not_told_as_ours() -> None:
+    """The journal claims a deed that nobody did."""
+    data = {"value": {"slot": "blue", "found": 2, "floor": 2, "already": True}}
+    assert sentence(Entry(ROLLOUT, 1, 100.0, 1, "done", "keep:1:blue", data, "", "")) is None
 
 
 def test_each_time_it_is_lowered_it_is_put_back(tmp_path: Path) -> None:

@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from providers.memory.clock import VirtualClock
 from rollout import log
 from rollout.engine.job import Advanced
-from rollout.engine.local import Job
+from rollout.engine.local import Driver, Job, Listener
+from rollout.journal import Entry
 from rollout.lease import this_process
+from rollout.store import StoreError
+from tests.core.scene import HOLDER, ROLLOUT, World
 
 
 def _job(**ended: Any) -> Job:
@@ -18,6 +23,10 @@ def _job(**ended: Any) -> Job:
     for name, value in ended.items():
         setattr(job, name, value)
     return job
+
+
+def _entry(seq: int, epoch: int, kind: str, step: str) -> Entry:
+    return Entry("shop-1", seq, 0.0, epoch, kind, step, {}, "", "")
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
@@ -40,6 +49,67 @@ def test_a_job_leaves_a_line_with_rollout_service_and_due_time(tmp_path: Path) -
         "event": "job_ended",
         "level": "info",
     }
+
+
+def test_the_line_says_at_which_step_it_was(tmp_path: Path) -> None:
+    """Lines are found by rollout and time only, and the journal has to be laid beside them."""
+    job = _job(epoch=7, advanced=Advanced("waiting", None))
+    own = [_entry(1, 7, "entered", "shifting"), _entry(2, 7, "waiting", "live:1:50"), _entry(3, 7, "paused", "")]
+    job.note_step([_entry(0, 6, "entered", "proving"), *own, _entry(4, 8, "entered", "baking")])
+    log.job_log(tmp_path, VirtualClock(), "shop")(job)
+    job.note_step([_entry(1, 6, "entered", "proving")])
+    log.job_log(tmp_path, VirtualClock(), "shop")(job)
+    first, second = _lines(tmp_path)
+    assert first["step"] == "live:1:50" and "step" not in second, "what another one wrote is not its own"
+
+
+def _ticked(world: World, listener: Listener) -> None:
+    """A command's ticks until the rollout is closed, time passing in between."""
+    driver = Driver(ROLLOUT, world.means, HOLDER, listener)
+    for _ in range(400):
+        if driver.tick().closed_at is not None and not driver.busy:
+            break
+        world.passes(0.5)
+    driver.close()
+
+
+def test_the_jobs_of_a_command_have_their_steps_and_its_entries_are_told_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command did stands in the log without its steps; or with them, and the screen says everything twice."""
+    monkeypatch.setattr(Job, "begin", Job.run)
+    order = list[tuple[str, int]]()
+    steps = list[str]()
+
+    def ended(job: Job) -> None:
+        order.append(("job", job.epoch or 0))
+        steps.append(job.step)
+
+    _ticked(world, Listener(entry=lambda entry: order.append(("entry", entry.seq)), job=ended))
+    assert world.row.closed_at is not None
+    assert [seq for what, seq in order if what == "entry"] == list(range(1, world.journal.head + 1))
+    assert {"live:1:50", "bake"} <= set(steps) and "" in steps
+    assert order[:3] == [("entry", 1), ("job", 1), ("entry", 2)], "a job is told before what it wrote"
+
+
+def test_a_job_of_a_command_is_told_though_its_entries_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store fails for a moment, and the log has no line of what acted just then."""
+    monkeypatch.setattr(Job, "begin", Job.run)
+    seen, told = list[Job](), list[int]()
+    driver = Driver(ROLLOUT, world.means, HOLDER, Listener(lambda entry: told.append(entry.seq), job=seen.append))
+    driver.tick()
+
+    def fails(rollout: str, after: int = 0) -> list[Entry]:
+        raise StoreError("database is locked")
+
+    with monkeypatch.context() as lost, pytest.raises(StoreError):
+        lost.setattr(world.store, "entries", fails)
+        driver.tick()
+    assert [job.step for job in seen] == [""] and told == [1]
+    driver.tick()
+    assert told[:2] == [1, 2], "told once it can be read"
 
 
 def test_a_job_that_broke_leaves_its_traceback(tmp_path: Path) -> None:

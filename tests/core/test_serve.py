@@ -129,6 +129,49 @@ def test_every_entry_is_told_once_and_in_order(desk: Desk) -> None:
     assert told == list(range(2, desk.world.journal.head + 1)), "what was there when it began is the past"
 
 
+def test_a_job_is_told_with_its_step_and_before_its_entries(tmp_path: Path) -> None:
+    """The log says that a job took a minute, and nobody can tell at what."""
+    desk, order = Desk(tmp_path), list[tuple[str, str, int | None]]()
+    desk.server.watchers = Watchers(
+        entry=lambda row, entry: order.append(("entry", entry.step, entry.epoch)),
+        job=lambda row, job: order.append(("job", job.step, job.epoch)),
+    )
+    desk.server.begin()
+    desk.serve(lambda: desk.world.row.closed_at is not None)
+    jobs = [at for at, (what, *_) in enumerate(order) if what == "job"]
+    steps = list[str]()
+    for begin, end in zip(jobs, [*jobs[1:], len(order)], strict=True):
+        (_, step, epoch), entries = order[begin], order[begin + 1 : end]
+        assert all(each[2] in (0, epoch) for each in entries), "what a job wrote is told after it"
+        assert step == next((each[1] for each in reversed(entries) if each[1]), "")
+        steps.append(step)
+    assert steps[0] and {"live:1:50", "bake"} <= set(steps)
+    assert "" in steps, "a look that changed nothing wrote nothing"
+    desk.world.store.close()
+
+
+def test_a_job_is_told_though_its_entries_cannot_be_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store fails for a moment, and the log has no line of what acted just then."""
+    desk.server.begin()
+    desk.server.tick()
+    for _, job in list(desk.server._running.values()):
+        assert job.done.wait(PATIENCE_S)
+
+    def fails(rollout: str, after: int = 0) -> list[Entry]:
+        raise StoreError("database is locked")
+
+    with monkeypatch.context() as lost:
+        lost.setattr(desk.world.store, "entries", fails)
+        desk.server._collect()
+    assert [job.step for job in desk.told.jobs] == [""] and desk.told.entries == []
+    desk.passes(5.0)
+    desk.settle()
+    head = desk.world.journal.head
+    assert [entry.seq for _, entry in desk.told.entries] == list(range(2, head + 1)), "told after the next one"
+    own = [entry.step for _, entry in desk.told.entries if entry.epoch == desk.told.jobs[1].epoch]
+    assert own == [] and desk.told.jobs[1].step == "", "what an earlier job wrote is not this one's"
+
+
 def test_a_rollout_that_was_opened_meanwhile_is_told_from_its_beginning(tmp_path: Path) -> None:
     """`start --no-wait` is handed over, and the log of the server begins in the middle."""
     desk = Desk(tmp_path)

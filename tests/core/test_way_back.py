@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from healthchecks.base import Verdict
-from providers.base import Transient
+from providers.base import Denied, Transient
 from providers.memory.adapter import provider_for
 from providers.memory.insight import Knowledge
 from rollout import way_back
@@ -92,6 +92,21 @@ def test_what_cannot_be_asked_is_no_alarm_and_no_all_clear(warm: Warm) -> None:
     warm.means = replace(warm.means, provider=replace(warm.provider, way_back_lacks=fails))
     warm.watch(2 * EVERY_S)
     assert [each.partition(":")[0] for each in warm.told()] == ["warned"]
+
+
+def test_what_may_not_be_looked_at_is_told_until_it_may(warm: Warm) -> None:
+    """Somebody takes a permission away, and the way back is called whole by one who never looked."""
+
+    def refuses(*about: object) -> list[str]:
+        raise Denied("describe_images is not allowed")
+
+    warm.means = replace(warm.means, provider=replace(warm.provider, way_back_lacks=refuses))
+    warm.watch(2 * EVERY_S)
+    (told,) = warm.told()
+    assert "may not be looked at (describe_images is not allowed)" in told
+    warm.means = replace(warm.means, provider=warm.provider)
+    warm.watch(2 * EVERY_S)
+    assert warm.told()[1:] == ["cleared: "]
 
 
 def test_a_new_application_version_on_the_serving_side(warm: Warm) -> None:

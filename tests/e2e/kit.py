@@ -27,8 +27,7 @@ import psutil
 import yaml
 
 from providers.base import Context, Service
-from providers.local import adapter
-from providers.local.balancer.client import BalancerClient
+from providers.local import adapter, balancers
 from tests.ports import free_port, is_free
 
 PATIENCE_S = 60.0
@@ -239,9 +238,12 @@ class Told:
 
 
 class Fleet(Told):
-    """One service on the local provider, in a folder of its own; soaks are short, the way back is not."""
+    """One service on the local provider, in a folder of its own; soaks are short, the way back is not.
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    balancer: builtin or haproxy; changes: settings of the service.
+    """
+
+    def __init__(self, folder: Path, balancer: str = "builtin", **changes: Any) -> None:
         self.folder = folder
         self.config = folder / "fleet.yaml"
         self.starts = folder / "starts.log"
@@ -260,6 +262,7 @@ class Fleet(Told):
                         "test_listen": f"127.0.0.1:{self.test_port}",
                         "ports": f"{first}-{first + PORTS - 1}",
                         "instances": 1,
+                        "balancer": balancer,
                         "environment": {"STARTS": str(self.starts)},
                         "stop_timeout_s": 2,
                     },
@@ -339,18 +342,23 @@ class Fleet(Told):
         return self.state.resolve() / "local" / "services" / SERVICE / "balancer"
 
     @property
+    def client(self) -> balancers.Client:
+        """The provider's own for the balancer that is there."""
+        return balancers.of(self.balancer).client(self.balancer, 10.0)
+
+    @property
     def weights(self) -> dict[str, int]:
         """Where traffic is, as the balancer says."""
-        return dict(BalancerClient(self.balancer, 10.0).state()["weights"])
+        return dict(self.client.state()["weights"])
 
     def healthy(self, slot: str) -> int:
         """How many targets of a slot the balancer calls healthy."""
-        targets = BalancerClient(self.balancer, 10.0).state()["targets"][slot]
+        targets = self.client.state()["targets"][slot]
         return sum(target["healthy"] is True for target in targets)
 
     def reroute(self, **weights: int) -> None:
         """A person edits the weights by hand."""
-        BalancerClient(self.balancer, 10.0).set_weights(weights, expected_revision=None, token="by hand")
+        self.client.set_weights(weights, expected_revision=None, token="by hand")
 
     def started(self) -> list[str]:
         """Every instance that ever ran, as each noted itself."""
@@ -374,7 +382,7 @@ class Fleet(Told):
             return False
 
     def pid_of(self, who: str) -> int:
-        """parent or worker of the balancer"""
+        """parent or worker of the balancer; HAProxy is its own parent"""
         return int(json.loads((self.balancer / f"{who}.json").read_text())["pid"])
 
     @contextmanager
@@ -401,9 +409,9 @@ class _Clock:
 
 
 @contextmanager
-def open_fleet(folder: Path, **changes: Any) -> Iterator[Fleet]:
+def open_fleet(folder: Path, balancer: str = "builtin", **changes: Any) -> Iterator[Fleet]:
     """A fleet; nothing of it is left afterwards."""
-    fleet = Fleet(folder, **changes)
+    fleet = Fleet(folder, balancer, **changes)
     try:
         yield fleet
     finally:

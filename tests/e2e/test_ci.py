@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -20,16 +22,38 @@ pytestmark = pytest.mark.e2e
 DOCS = Path(__file__).parents[2] / "docs" / "ci"
 
 
+PAGE = (DOCS.parent / "ci.md").read_text()
+
+
+def blocks() -> list[dict[str, Any]]:
+    """What the page gives to copy into a pipeline: one job each."""
+    found = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)]
+    return [job for block in found for job in block.values()]
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A service that serves, for whose program a `rollout` is on the path as on a runner."""
     with open_fleet(tmp_path / "fleet") as made:
         made.up()
-        (made.folder / "bin").mkdir()
-        program = made.folder / "bin" / "rollout"
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rollout "$@"\n')
-        program.chmod(0o755)
+        a_program(made)
         yield made
+
+
+@pytest.fixture
+def unserved(tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet file and a `rollout` on the path; nothing of it stands, and nobody serves."""
+    with open_fleet(tmp_path / "fleet") as made:
+        a_program(made)
+        yield made
+
+
+def a_program(fleet: Fleet) -> None:
+    """`rollout`, as it is on a runner's path."""
+    (fleet.folder / "bin").mkdir()
+    program = fleet.folder / "bin" / "rollout"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rollout "$@"\n')
+    program.chmod(0o755)
 
 
 def ran(fleet: Fleet, script: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -78,3 +102,26 @@ def test_the_job_for_gitlab(fleet: Fleet) -> None:
     done = ran(fleet, line, given)
     assert done.returncode == 4, done
     assert suite(fleet).attrib["failures"] == "1" and job["artifacts"]["reports"]["junit"] == "rollout-junit.xml"
+
+
+def test_the_action_has_every_input_that_the_page_gives_it() -> None:
+    """A pipeline that was copied from the page sets what the action does not know."""
+    action = yaml.safe_load((DOCS / "action.yml").read_text())
+    given = [step["with"] for job in blocks() for step in job.get("steps", ()) if "with" in step]
+    assert given and all(set(each) <= set(action["inputs"]) for each in given)
+
+
+def test_the_jobs_that_start_a_campaign(unserved: Fleet) -> None:
+    """What the page gives to copy for a whole fleet is refused by the command line, on the day of the patch."""
+    scripts = [
+        (line, job.get("env") or job["variables"])
+        for job in blocks()
+        for line in (*job.get("script", ()), *(step["run"] for step in job.get("steps", ()) if "run" in step))
+    ]
+    assert len(scripts) == 2
+    for line, variables in scripts:
+        given = dict.fromkeys(re.findall(r"\$(\w+)", line), "base-2")
+        assert set(given) <= set(variables), "every variable of the line is set by the job"
+        done = ran(unserved, line, {**given, "ROLLOUT_CONFIG": "fleet.yaml"})
+        assert done.returncode == 2 and "no `rollout serve` is running" in done.stderr, done
+        assert json.loads(done.stdout)["exit_code"] == 2, done

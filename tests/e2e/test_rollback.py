@@ -110,7 +110,8 @@ def test_without_the_store(warm: Fleet, broken: str) -> None:
     assert warm.weights == BACK
     assert list((warm.state / "spool").iterdir()), "the decision is kept beside the cards"
     waited = warm.rollout("rollback", SERVICE)
-    assert "Traceback" not in waited.err
+    assert waited.code == 0 and "Traceback" not in waited.err, waited
+    assert "Traffic is back; the rest waits for the store" in waited.err
     assert warm.weights == BACK
 
 

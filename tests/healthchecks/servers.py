@@ -70,8 +70,9 @@ class Servers(ExitStack):
 
         return self.start(drip)
 
-    def start(self, behave: Behave) -> Server:
-        return self._start(lambda connection, closing, _: behave(connection, closing))
+    def start(self, behave: Behave, hears: bool = True) -> Server:
+        """hears: behaves so once it was asked, else at once."""
+        return self._start(lambda connection, closing, _: behave(connection, closing), hears)
 
     def _start(
         self,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +17,33 @@ from providers.local.balancer import store
 from providers.local.balancer.client import Conflict, Refused, Unreachable
 from providers.local.haproxy import launcher
 from providers.local.haproxy.cli import Cli
+from providers.local.haproxy.kind import Haproxy
 from providers.local.haproxy.stats import parse
 from providers.local.haproxy.weights import KEY, MAP, Entry
-from tests.local.balancer_kit import PATIENCE_S, Load, serving, swap_ten_times_under_load, wait_until
+from tests.local.balancer_kit import PATIENCE_S, ROOT, Load, serving, swap_ten_times_under_load, wait_until
 from tests.local.haproxy_kit import NEEDS_HAPROXY, HaproxyKit, sides
 
 pytestmark = NEEDS_HAPROXY
 BLUE, HALF, GREEN = {"blue": 100, "green": 0}, {"blue": 50, "green": 50}, {"blue": 0, "green": 100}
+# A command that swaps, and is killed with HAProxy right before or after it has written the map's file.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from providers.local.balancer import store
+from providers.local.haproxy.client import HaproxyClient
+from providers.local.haproxy.weights import MAP
+directory, haproxy, when = sys.argv[1:]
+real = store.write_atomic
+def write(path, content):
+    if path.name == MAP:
+        if when == "after the file":
+            real(path, content)
+        os.kill(int(haproxy), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(path, content)
+store.write_atomic = write
+HaproxyClient(Path(directory), 10.0).set_weights({"blue": 0, "green": 100}, expected_revision=1, token="swap")
+"""
 
 
 @pytest.fixture
@@ -83,6 +106,23 @@ def test_killed_in_the_middle_of_a_swap_haproxy_comes_back_with_what_was_declare
     assert (state["weights"], state["token"], state["revision"]) == (GREEN, "swap", 2)
     assert {sent.by for sent in load.sent if sent.began > began} == {"green"}
     assert not [sent for sent in load.failed() if sent.began > began]
+
+
+@pytest.mark.parametrize("when", ["before the file", "after the file"])
+def test_killed_beside_its_writer_haproxy_serves_by_the_map(kit: HaproxyKit, when: str) -> None:
+    """Else one kill -9 of both, in the instant between file and runtime call, silently brings the old side back."""
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(kit.directory), str(kit.pid()), when], cwd=ROOT)
+    assert ended.returncode == -signal.SIGKILL
+    kit.wait_for_death(kit.pid())
+    assert (kit.directory / MAP).read_text() == (f"{KEY} 0:1\n" if when == "before the file" else f"{KEY} 100:2\n")
+    assert Haproxy().on_file(kit.directory) == GREEN, "declared before either: the state is on disk first"
+    launcher.ensure_running(kit.directory, PATIENCE_S)
+    assert (kit.directory / MAP).read_text() == f"{KEY} 100:2\n"
+    assert kit.tell(f"show map {MAP}").endswith(f"{KEY} 100:2"), "before anybody asks for the state"
+    assert sides(kit) == {"green"}
+    state = kit.client.state()
+    assert (state["weights"], state["token"], state["revision"]) == (GREEN, "swap", 2)
+    assert kit.client.set_weights(GREEN, expected_revision=1, token="swap")["revision"] == 2, "a repeat is no conflict"
 
 
 # Compare-and-set, tokens

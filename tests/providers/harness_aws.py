@@ -48,7 +48,8 @@ class AwsHarness(Harness):
             "blue": f"{balancing}:targetgroup/nobody-blue/{'0' * 16}",
             "green": f"{balancing}:targetgroup/nobody-green/{'0' * 16}",
         }
-        options = {"region": self.account.region, "blue": "nobody-blue", "green": "nobody-green", "routes": [route]}
+        where = {"region": self.account.region, "endpoint_url": self.account.endpoint_url}
+        options = {**where, "blue": "nobody-blue", "green": "nobody-green", "routes": [route]}
         return Service("nobody", plain(Options.of(Service("nobody", options))))
 
     def settle(self, fact: Callable[[], bool], why: str) -> None:

@@ -19,6 +19,15 @@ def write_command(target: Target, route: Route, actions: Sequence[Mapping[str, A
     return _aws(target, "elbv2", verb, *_named(route), "--actions" if route["rule"] else "--default-actions", told)
 
 
+def caution(route: Route) -> str:
+    """A comment, where nobody knows what stands before the forward action: writing without it takes it away."""
+    name = route["rule"] or route["listener"]
+    return (
+        f"# Look first (the last commands): a login or stickiness that {name} has is not known here, and is lost "
+        "unless you add it to the next command"
+    )
+
+
 def look_command(target: Target, route: Route) -> str:
     if route["rule"]:
         return _aws(target, "elbv2", "describe-rules", "--rule-arns", route["rule"], "--query", "Rules[].Actions")

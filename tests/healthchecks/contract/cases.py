@@ -109,6 +109,7 @@ CASES: dict[str, Case] = {
         failing=_http(lambda servers: servers.answering(500)),
         unclear=_http_forbidden,
         hanging=_http(lambda servers: servers.silent()),
+        wire=lambda talk: _http(lambda servers: talk(servers, True)),
     ),
     "balancer": Case(
         passing=_balancer(TargetHealth(healthy=2)),

@@ -86,12 +86,14 @@ MORE: dict[str, Case] = {
         failing=_tcp(lambda servers: servers.nobody()),
         unclear=lambda stage: (tcp.Options(), World(instances=[instance(1, address="169.254.169.254:80")])),
         hanging=_tcp(lambda servers: servers.silent().address),
+        wire=lambda talk: _tcp(lambda servers: talk(servers, False).address),
     ),
     "tls": Case(
         passing=_tls(lambda stage, trusted: stage.servers.secured(trusted.context(stage.folder)).address),
         failing=_tls(_stranger),
         unclear=_tls(lambda stage, trusted: stage.servers.nobody()),
         hanging=_tls(lambda stage, trusted: stage.servers.silent().address),
+        wire=lambda talk: _tls(lambda stage, trusted: talk(stage.servers, False).address),
     ),
     "command": Case(
         passing=_command("true"),
@@ -104,6 +106,7 @@ MORE: dict[str, Case] = {
         failing=_prometheus(lambda servers: servers.deciding(lambda _: vector("1.5"))),
         unclear=_prometheus(lambda servers: servers.deciding(lambda _: vector())),
         hanging=_prometheus(lambda servers: servers.silent()),
+        wire=lambda talk: _prometheus(lambda servers: talk(servers, True)),
     ),
     "listening": Case(
         passing=_listening(("tcp/127.0.0.1:service",)),
@@ -115,5 +118,6 @@ MORE: dict[str, Case] = {
         failing=_synthetic(lambda servers: servers.deciding(_half)),
         unclear=_synthetic(lambda servers: "http://169.254.169.254"),
         hanging=_synthetic(lambda servers: servers.silent()),
+        wire=lambda talk: _synthetic(lambda servers: talk(servers, True)),
     ),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.healthchecks.fakes import World
-from tests.healthchecks.servers import Servers
+from tests.healthchecks.servers import Server, Servers
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,14 @@ class Stage:
 
 
 Scenario = Callable[[Stage], tuple[Any, World]]
+Talk = Callable[[Servers, bool], Server]
+"""Starts a server that has its own way to talk: True: once it was asked, False: at once."""
 
 
 @dataclass(frozen=True)
 class Case:
     """`hanging` is the scenario in which the other side never answers: for each check that uses the network.
+    `wire` is all well but for one server, which talks as it is told to: for each check that connects by itself.
 
     `nothing_is_sound`: an empty list is an answer here, and a good one.
     """
@@ -33,4 +36,5 @@ class Case:
     failing: Scenario
     unclear: Scenario
     hanging: Scenario | None = None
+    wire: Callable[[Talk], Scenario] | None = None
     nothing_is_sound: bool = False

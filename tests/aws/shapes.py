@@ -1,0 +1,42 @@
+"""The kinds of Auto Scaling group that users have: one type of host, several, and hosts that wait in a warm pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers.base import SLOTS
+from tests.aws.account import Account
+
+SHAPES = ("plain", "mixed", "warm_pool")
+KINDS = ("t3.micro", "t3a.micro")
+DISTRIBUTION = {
+    "OnDemandBaseCapacity": 1,
+    "OnDemandPercentageAboveBaseCapacity": 100,  # moto rounds a part of a host down, and launches one too few
+    "SpotAllocationStrategy": "capacity-optimized",
+}
+POOL = {"MinSize": 0, "PoolState": "Stopped", "MaxGroupPreparedCapacity": 4}
+
+
+def shaped(account: Account, shape: str, service: str = "shop") -> None:
+    """Make the groups of a service, as many as there are, of this shape. A warm pool has the serving one alone, for a
+    standby that is there for good may have none."""
+    auto = account.client("autoscaling")
+    for slot in SLOTS if shape == "mixed" else ():
+        name = f"{service}-{slot}"
+        found = auto.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        for group in found:
+            auto.update_auto_scaling_group(AutoScalingGroupName=name, MixedInstancesPolicy=mixed(group))
+    if shape == "warm_pool":
+        auto.put_warm_pool(AutoScalingGroupName=f"{service}-blue", **POOL)
+
+
+def mixed(group: dict[str, Any]) -> dict[str, Any]:
+    """The policy of a group with two overrides, which launches from the template that the group had."""
+    launch = {
+        "LaunchTemplateSpecification": {
+            "LaunchTemplateId": group["LaunchTemplate"]["LaunchTemplateId"],
+            "Version": group["LaunchTemplate"]["Version"],
+        },
+        "Overrides": [{"InstanceType": kind} for kind in KINDS],
+    }
+    return {"LaunchTemplate": launch, "InstancesDistribution": DISTRIBUTION}
