@@ -18,7 +18,6 @@ from providers.aws.quick import kept
 from providers.aws.routes import Seen, groups_of
 from providers.aws.targets import Listed, health, health_of, read_health, registered
 from providers.aws.weights import Absent, checked
-from providers.aws.written import Written
 from providers.base import (
     EVERYTHING,
     SLOTS,
@@ -51,15 +50,10 @@ class AwsTraffic:
         self._counting = Counting(clouds.context.clock)
         self._hosting = Hosting(clouds.context.clock)
         self._entered = Entered(clouds.context.clock)
-        self._written = Written(clouds.context.clock)
 
     def route(self, service: Service) -> Route:
-        """All routes, read directly. Transient while AWS may not show what was written a moment ago."""
-        cloud, options = self._clouds.of(service)
-        found = routes.read_route(cloud, options)
-        if self._written.is_behind(cloud.place, service.name, found):
-            raise Transient(f"service {service.name}: its weights were written a moment ago and may not be shown yet")
-        return found
+        """All routes, read directly."""
+        return routes.read_route(*self._clouds.of(service))
 
     def observe(self, services: Sequence[Service], parts: Parts = EVERYTHING) -> Mapping[str, Reading]:
         """Services that cannot be read are absent, so that they blind nobody else; when nothing at all could be read,
@@ -113,13 +107,11 @@ class AwsTraffic:
                 if not registered(listed):
                     raise Invalid(f"service {service.name}: {arn} has no targets; attach the slot's instances first")
             try:
-                found = routes.set_weights(writing, options, weights, expected)
+                return routes.set_weights(writing, options, weights, expected)
             except Absent as error:
                 if self._entered.lately(writing.cloud.place, asked):
                     raise Transient(f"{error}; it was attached a moment ago and may not be shown yet") from error
                 raise
-            self._written.note(writing.cloud.place, service.name, expected.weights, weights)
-            return found
 
     def cut(self, service: Service, slot: Slot, token: str) -> int:
         """AWS closes no connection on demand. What it offers begins here: the slot leaves every route, so that no

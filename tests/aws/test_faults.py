@@ -146,26 +146,22 @@ def test_a_target_group_that_nobody_joins(one: Story) -> None:
 
 
 @pytest.mark.parametrize(
-    "operation, write, number",
+    "operation, write",
     [
-        ("DescribeAutoScalingGroups", "CreateAutoScalingGroup", 0),
-        ("DescribeAutoScalingGroups", "SetDesiredCapacity", 0),
-        ("DescribeAutoScalingGroups", "UpdateAutoScalingGroup", 0),
-        ("DescribeTargetHealth", "AttachLoadBalancerTargetGroups", 0),
-        ("DescribeListeners", "ModifyListener", 0),
-        ("DescribeListeners", "ModifyListener", 1),
-        ("DescribeListeners", "ModifyListener", 2),
-        ("DescribeListeners", "ModifyListener", 3),
-        ("DescribeTargetHealth", "DetachLoadBalancerTargetGroups", 0),
-        ("DescribeAutoScalingGroups", "DetachLoadBalancerTargetGroups", 0),
+        ("DescribeAutoScalingGroups", "CreateAutoScalingGroup"),
+        ("DescribeLaunchTemplates", "CreateLaunchTemplate"),
+        ("DescribeAutoScalingGroups", "SetDesiredCapacity"),
+        ("DescribeAutoScalingGroups", "UpdateAutoScalingGroup"),
+        ("DescribeInstances", "SetDesiredCapacity"),
+        ("DescribeTargetHealth", "AttachLoadBalancerTargetGroups"),
+        ("DescribeListeners", "ModifyListener"),
     ],
 )
-def test_reads_that_lag_behind_a_write(one: Story, operation: str, write: str, number: int) -> None:
+def test_reads_that_lag_behind_a_write(one: Story, operation: str, write: str) -> None:
     """AWS shows for some seconds what was there before, and a step is done twice or taken for failed."""
     one.open()
-    lagging = lag(one, operation, write, 3, number=number)
+    lag(one, operation, write, 3)
     one.drive()
-    assert lagging.stale, "nothing was ever asked that was not true any more"
     one.raise_if_not_promoted()
     one.raise_if_anything_twice()
 
