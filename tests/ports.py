@@ -1,20 +1,27 @@
-"""Ports that nobody listens on."""
+"""Ports that nobody listens on, and that nobody else of this run of the tests is given."""
 
 from __future__ import annotations
 
+import os
 import random
 import socket
+from collections.abc import Iterator
+from itertools import cycle
 
-BELOW_EPHEMERAL = range(12_000, 32_000)
-"""Those that a system gives to clients may be taken by one before the server has it; or it connects to itself there."""
+ROW = 30
+ROWS, SINGLES = range(10_000, 22_000, ROW), range(22_000, 32_000)
+"""Below those that a system gives to clients: one may be taken by one before the server has it; or it connects to
+itself there."""
 
 
 def free_port() -> int:
-    """One that is free now, and that no client will be given."""
-    while True:
-        port = random.SystemRandom().choice(BELOW_EPHEMERAL)
-        if is_free(port):
-            return port
+    """One that is free now."""
+    return next(port for port in _singles if is_free(port))
+
+
+def free_row() -> int:
+    """The first of ROW free ports in a row."""
+    return next(first for first in _rows if all(is_free(port) for port in range(first, first + ROW)))
 
 
 def is_free(port: int) -> bool:
@@ -26,3 +33,14 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _share(ports: range) -> Iterator[int]:
+    """What belongs to this process of the run alone, in any order: one is given again after all others only."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    own = list(ports[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) :: processes])
+    random.SystemRandom().shuffle(own)
+    return cycle(own)
+
+
+_singles, _rows = _share(SINGLES), _share(ROWS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -28,13 +27,13 @@ import yaml
 
 from providers.base import Context, Service
 from providers.local import adapter, balancers
-from tests.ports import free_port, is_free
+from tests.ports import ROW, free_port, free_row
 
 PATIENCE_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(sys.executable).with_name("rollout")
 PROGRAM = (str(SCRIPT),) if SCRIPT.exists() else (sys.executable, "-m", "rollout")
-PORTS = 30
+PORTS = ROW
 SERVICE = "shop"
 Found = TypeVar("Found")
 
@@ -249,7 +248,7 @@ class Fleet(Told):
         self.starts = folder / "starts.log"
         self.children: list[Running] = []
         self.port, self.test_port = free_port(), free_port()
-        first = free_range(PORTS)
+        first = free_row()
         self.document: dict[str, Any] = {
             "version": 1,
             "services": {
@@ -429,14 +428,6 @@ def wait_until(true: Callable[[], object], what: str | Callable[[], str], patien
     while not true():
         assert time.monotonic() < deadline, f"waited in vain until {what if isinstance(what, str) else what()}"
         time.sleep(0.01)
-
-
-def free_range(count: int) -> int:
-    """The first of so many free ports in a row, below those that the system gives away."""
-    while True:
-        first = random.SystemRandom().randrange(10_000, 32_000 - count)
-        if all(is_free(port) for port in range(first, first + count)):
-            return first
 
 
 def _variable(process: psutil.Process, name: str) -> str:

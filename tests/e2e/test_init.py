@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.kit import PROGRAM, Done, Running, environment, free_range
-from tests.ports import free_port
+from tests.e2e.kit import PROGRAM, Done, Running, environment
+from tests.ports import free_port, free_row
 
 pytestmark = pytest.mark.e2e
 PORTS = 30
@@ -44,7 +44,7 @@ class Beginner:
 
     def hurry(self) -> None:
         """Ports that are free here, and times for a test; the rest stays as it was written."""
-        first = free_range(PORTS)
+        first = free_row()
         changes = {
             "127.0.0.1:8080": f"127.0.0.1:{self.port}",
             "127.0.0.1:8081": f"127.0.0.1:{free_port()}",

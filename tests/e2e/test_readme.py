@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.kit import environment, free_range
-from tests.ports import free_port
+from tests.e2e.kit import environment
+from tests.ports import free_port, free_row
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -62,7 +62,7 @@ def typed(place: Path, *lines: str) -> subprocess.CompletedProcess[str]:
 
 def with_own_ports(lines: list[str]) -> list[str]:
     """The same walk where the ports of the starter may be in use by another test."""
-    first, service, test = free_range(20), free_port(), free_port()
+    first, service, test = free_row(), free_port(), free_port()
     change = (
         f"sed -i 's/18100-18199/{first}-{first + 19}/; s/:8080/:{service}/; s/:8081/:{test}/; "
         "s/soak: 10s/soak: 2s/; s/bake: 10s/bake: 2s/' fleet.yaml"

@@ -14,8 +14,8 @@ import yaml
 
 from providers.base import Context, Service
 from providers.local import adapter
-from tests.e2e.kit import PORTS, SERVICE, Fleet, _Clock, free_range
-from tests.ports import free_port
+from tests.e2e.kit import PORTS, SERVICE, Fleet, _Clock
+from tests.ports import free_port, free_row
 
 OTHER = "cart"
 WAVES = [
@@ -30,7 +30,7 @@ class TwoServices(Fleet):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         other = deepcopy(self.document["services"][SERVICE])
-        first = free_range(PORTS)
+        first = free_row()
         other["options"] |= {
             "listen": f"127.0.0.1:{free_port()}",
             "test_listen": f"127.0.0.1:{free_port()}",

@@ -15,7 +15,7 @@ import psutil
 from providers.base import Context, Instance, Provider, Service, Slot
 from providers.local import adapter
 from providers.local.processes import SERVICE
-from tests.ports import free_port, is_free
+from tests.ports import free_port, free_row
 
 PATIENCE_S = 30.0
 SERVING = """
@@ -50,7 +50,7 @@ class Fleet:
         self.images = folder / "images"
         self.images.mkdir(parents=True)
         self.context = Context(folder / "state", folder, RealClock())
-        first = free_ports(12)
+        first = free_row()
         self.options = {
             "listen": f"127.0.0.1:{free_port()}",
             "test_listen": f"127.0.0.1:{free_port()}",
@@ -134,14 +134,6 @@ def wait_until(true: Callable[[], object], why: str) -> None:
     while not true():
         assert time.monotonic() < deadline, why
         time.sleep(0.01)
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row, in a part of the range that belongs to this process alone."""
-    first = 10_000 + os.getpid() % 1000 * 20
-    while not all(is_free(port) for port in range(first, first + count)):
-        first = 10_000 + (first + 20 * 307 - 10_000) % 20_000  # far from what the neighbours use
-    return first
 
 
 def environment(**values: str) -> Mapping[str, str]:
