@@ -35,9 +35,9 @@ State = Literal["met", "not_yet", "failed", "unknown"]
 class Fact:
     """What has to become true of a service.
 
-    running   at least `count` instances of `slot` run `image`
-    healthy   the balancer calls at least `count` targets of `slot` healthy, and none unhealthy or unjudged
-    serving   the balancer calls at least `count` targets of `slot` healthy, whatever the others are
+    running   at least `count` units of `slot` run `image`
+    healthy   the balancer calls at least `count` units of `slot` healthy, and none unhealthy or unjudged
+    serving   the balancer calls at least `count` units of `slot` healthy, whatever the others are
     routed    observed weights equal `weights`
     drained   nothing is in flight on `slot`
     left      the balancer lets no target of `slot` end what it began any more
@@ -190,13 +190,14 @@ def _running(hosts: Sequence[Instance], fact: Fact) -> Answer:
     running = [each for each in instances if each.state == "running"]
     strangers = [each.id for each in running if each.image != fact.image]
     failed = [each for each in instances if each.state == "failed"]
-    seen = f"{len(running)} of {fact.count} running"
+    units = sum(each.units for each in running)
+    seen = f"{units} of {fact.count} running"
     if strangers:
         return Answer("failed", f"{seen}; not the planned image: {', '.join(strangers)}")
-    if failed and not any(each.state == "starting" for each in instances) and len(running) < fact.count:
+    if failed and not any(each.state == "starting" for each in instances) and units < fact.count:
         to_blame = next((each for each in failed if each.own_fault), failed[0])
         return Answer("failed", f"{seen}; {to_blame.id} failed: {to_blame.reason}", to_blame.own_fault)
-    return Answer("met" if len(running) >= fact.count else "not_yet", seen)
+    return Answer("met" if units >= fact.count else "not_yet", seen)
 
 
 def _gone(hosts: Sequence[Instance], fact: Fact) -> Answer:

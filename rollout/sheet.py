@@ -52,7 +52,8 @@ def _now(card: Card) -> list[str]:
         f"  {card.original} is the side from before{version}. It is kept as it was: that is the way back.",
         f"  {card.replacement} is the patched side, to which traffic goes, in part or all of it.",
         f"  When this was written, all that {card.original} needs was "
-        f"{'healthy' if card.was_healthy else 'NOT all healthy'}. It needs {card.capacity} healthy hosts.",
+        f"{'healthy' if card.was_healthy else 'NOT all healthy'}. It needs {card.capacity} healthy hosts,",
+        "  or units where hosts count for more than one.",
     ]
 
 

@@ -16,6 +16,7 @@ from providers.aws.routes import raise_if_serving
 from providers.aws.settings import read_schedules
 from providers.aws.slots import Slots
 from providers.aws.templates import delete_own_template
+from providers.aws.units import units_of
 from providers.base import SLOTS, Environment, Instance, Invalid, NotFound, ProviderError, Service, Size, Slot
 
 
@@ -76,9 +77,9 @@ class AwsCompute:
 
     def _in_want(self, cloud: Cloud, group: Group, slot: Slot, seen: Sequence[Instance]) -> list[Instance]:
         """Why hosts are missing, where some are, and none is on its way."""
-        alive = [host for host in seen if host.state == "running"]
+        alive = sum(host.units for host in seen if host.state == "running")
         waits = any(host.state == "starting" for host in seen)
-        if waits or is_leaving(group) or len(alive) >= group["DesiredCapacity"]:
+        if waits or is_leaving(group) or alive >= group["DesiredCapacity"]:
             return []
         failed = failed_launch(cloud, group, slot, self._clouds.context.clock.now())
         return [failed] if failed else []
@@ -169,5 +170,5 @@ class AwsCompute:
 
 
 def _size(group: Group) -> Size:
-    alive = sum(is_alive(member) for member in members(group))
+    alive = sum(units_of(member) for member in members(group) if is_alive(member))
     return Size(True, group["DesiredCapacity"], group["MinSize"], alive, owner_of(group))

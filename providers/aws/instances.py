@@ -8,6 +8,7 @@ from typing import Any
 
 from providers.aws.cloud import Cloud, Writing
 from providers.aws.groups import PATCHED, Group, tag
+from providers.aws.units import units_of
 from providers.base import Instance, InstanceState, Slot
 
 VALUES_A_CALL = 200
@@ -96,6 +97,7 @@ def _host(member: Mapping[str, Any], slot: Slot, machine: Machine | None) -> Ins
         address=_address(member["InstanceId"], known),
         reason=reason,
         started_at=started.timestamp() if started else None,
+        units=units_of(member),
     )
 
 

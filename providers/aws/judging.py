@@ -17,6 +17,7 @@ STATES: Mapping[str, Judged] = {
     "draining": "leaving",
 }
 """All others (initial, unused, unavailable, and what AWS may add) are unknown: nobody has judged them."""
+ALL_ONE: Mapping[str, int] = {}
 Listed = Sequence[Mapping[str, Any]]
 """The TargetHealthDescriptions of one target group."""
 
@@ -26,14 +27,16 @@ def registered(listed: Listed) -> set[str]:
     return set(_hosts(listed))
 
 
-def health(groups: Sequence[Listed]) -> TargetHealth:
+def health(groups: Sequence[Listed], units: Mapping[str, int] = ALL_ONE) -> TargetHealth:
     """Of one slot, from all of its target groups: a host counts as healthy only where all of them call it so, as
-    unhealthy where one does, and as unknown where one has not judged it or does not have it."""
+    unhealthy where one does, and as unknown where one has not judged it or does not have it. It counts for as many
+    `units` as are said of it, for one where none are: then there is at least as much as is said."""
     each = [_hosts(listed) for listed in groups]
     count = {"healthy": 0, "unhealthy": 0, "unknown": 0}
     for host in {host for hosts in each for host in hosts}:
         said = {hosts.get(host, "unknown") for hosts in each}
-        count["unhealthy" if "unhealthy" in said else "unknown" if "unknown" in said else "healthy"] += 1
+        judged = "unhealthy" if "unhealthy" in said else "unknown" if "unknown" in said else "healthy"
+        count[judged] += units.get(host, 1)
     reasons = {_reason(item) for listed in groups for item in listed if _judged(item) == "unhealthy"}
     draining = {item["Target"]["Id"] for listed in groups for item in listed if _drains(item)}
     return TargetHealth(**count, reasons=tuple(sorted(reasons)[:REASONS]), draining=len(draining))

@@ -22,6 +22,7 @@ from providers.aws.templates import (
     Template,
     launching,
     raise_if_floating,
+    raise_if_weighed,
     request,
     write_own_template,
     write_version,
@@ -67,6 +68,7 @@ def mirror(wanted: Mirror) -> None:
     raise_if_serving(wanted.cloud, wanted.options, wanted.into, "made a mirror")
     for group in look.groups.values():
         copying.raise_if_not_copyable(group, wanted.options)
+        raise_if_weighed(wanted.options, group)
     if present and owner_of(present) != wanted.owner and warm_pool(present):
         raise Invalid(f"{wanted.name} has a warm pool, whose hosts have the image of before; remove it first")
     _raise_if_unusable(wanted.cloud, base_image(wanted.image))

@@ -79,6 +79,8 @@ class Options:
     test_url, test_header: the way in for checks, a base URL and the header whose value chooses the slot; test_urls has
     one URL for each slot instead, where no header can choose.
     subnet_reserve: addresses that are to stay free in each subnet. shared_limits: what both sides share.
+    instance_weights: capacity is in units, of which each host is as many as the group's overrides say of its type
+    (WeightedCapacity); hosts count for one otherwise, and a group with weights is refused.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = EXTRA
@@ -98,6 +100,7 @@ class Options:
     test_urls: Mapping[str, str] = field(default_factory=dict)
     subnet_reserve: int = 5
     shared_limits: tuple[SharedLimit, ...] = ()
+    instance_weights: bool = False
 
     def __post_init__(self) -> None:
         if not REGION.fullmatch(self.region):

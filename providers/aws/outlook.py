@@ -9,6 +9,7 @@ from typing import Any
 from providers.aws.cloud import Cloud
 from providers.aws.groups import Group
 from providers.aws.options import Options
+from providers.aws.units import most_hosts
 from providers.aws.whole import Whole
 from providers.base import Concern, Invalid, Slot, other
 
@@ -18,7 +19,7 @@ SHOWN = 8  # names of a kind in one concern
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """`capacity` more hosts like those of `original`, with this image, are to run beside it until `until`. Absent
+    """`capacity` more units like those of `original`, with this image, are to run beside it until `until`. Absent
     groups are not in `groups`."""
 
     cloud: Cloud
@@ -43,16 +44,15 @@ class Ahead:
         return self.groups.get(self.options.group(self.standby))
 
     @property
+    def hosts(self) -> int:
+        """As many as that capacity is at most."""
+        return most_hosts(self.source, self.capacity)
+
+    @property
     def given_up(self) -> Mapping[str, str]:
         """Hosts that the standby still has, such as those of a way back that ends first: id → zone. They make room."""
         hosts = (self.target or {}).get("Instances") or ()
         return {one["InstanceId"]: str(one.get("AvailabilityZone", "")) for one in hosts}
-
-
-def choices(group: Group) -> list[str]:
-    """The instance types that a group may launch, a host of each for a unit; "" is the launch template's type."""
-    overrides = (group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate", {}).get("Overrides") or []
-    return [str(one.get("InstanceType", "")) for one in overrides] or [""]
 
 
 def template_specs(group: Group) -> list[dict[str, str]]:

@@ -25,14 +25,14 @@ SERVICES_AT_ONCE = 60
 
 
 def read(target: Target) -> dict[str, Any]:
-    """Weights, revision and mark; for each slot healthy, unhealthy and unknown targets, and None for what is in flight:
-    AWS tells that minutes late. A slot whose targets cannot be asked for has one unknown; a mark that cannot be asked
-    for is taken to be there. `notes`, if there are any: what a person should know of the routes. `kept`, if there is
-    one: whose way back is kept with the traffic. Raises NotFound, Transient, Denied.
+    """Weights, revision and mark; for each slot healthy, unhealthy and unknown targets, in units of capacity, and
+    None for what is in flight: AWS tells that minutes late. A slot whose targets cannot be asked for has one unknown; a
+    mark that cannot be asked for is taken to be there. `notes`, if there are any: what a person should know of the
+    routes. `kept`, if there is one: whose way back is kept with the traffic. Raises NotFound, Transient, Denied.
     """
     call = calls_of_target(target)
-    asked = {slot: judging(call, target, slot) for slot in SLOTS}
-    return seen(call, target, lambda: {slot: counts(asked[slot]) for slot in SLOTS})
+    asked = {slot: (judging(call, target, slot), weighing(call, target, slot)) for slot in SLOTS}
+    return seen(call, target, lambda: {slot: counts(*asked[slot]) for slot in SLOTS})
 
 
 def one_of_many(original: Slot, capacity: int) -> Any:
@@ -68,6 +68,12 @@ def seen(call: Calls, target: Target, judged: Callable[[], Mapping[Slot, Mapping
 def judging(call: Calls, target: Target, slot: Slot) -> list[Future[list[Mapping[str, Any]]]]:
     """Ask for the health of all of a slot's target groups."""
     return [call.at_once(call.health, arn) for arn in dict.fromkeys(route[slot] for route in target["routes"])]
+
+
+def weighing(call: Calls, target: Target, slot: Slot) -> Future[dict[str, int] | None] | None:
+    """Ask how many units each of a slot's hosts is; None where each is one, or the card does not name the groups."""
+    group = target.get("groups", {}).get(slot)
+    return call.units(group) if group and target.get("instance_weights") else None
 
 
 def put_back(target: Target, weights: Weights, token: str) -> dict[str, Any]:
@@ -213,10 +219,16 @@ def _tags(asked: Future[dict[str, str] | None]) -> tuple[dict[str, str], str]:
         return {}, f"the hold mark could not be read: {error}"
 
 
-def counts(asked: Sequence[Future[list[Mapping[str, Any]]]]) -> dict[str, int]:
-    """One slot's healthy, unhealthy and unknown targets."""
+def counts(
+    asked: Sequence[Future[list[Mapping[str, Any]]]], weighed: Future[dict[str, int] | None] | None = None
+) -> dict[str, int]:
+    """One slot's healthy, unhealthy and unknown targets, in units; a host that nobody could weigh is one."""
     try:
-        found = health([answer.result() for answer in asked])
+        units = (weighed.result() if weighed else None) or {}
+    except ProviderError:
+        units = {}
+    try:
+        found = health([answer.result() for answer in asked], units)
     except ProviderError:
         return {"healthy": 0, "unhealthy": 0, "unknown": 1}
     return {"healthy": found.healthy, "unhealthy": found.unhealthy, "unknown": found.unknown}

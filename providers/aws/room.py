@@ -7,6 +7,7 @@ from typing import Any
 
 from providers.aws.groups import owner_of
 from providers.aws.outlook import Ahead, blocks, notice, template_data
+from providers.aws.units import most_hosts
 from providers.base import Concern
 
 SUBNETS_A_CALL = 100
@@ -23,7 +24,7 @@ def sizes(ahead: Ahead) -> list[Concern]:
 
 def shared(ahead: Ahead) -> list[Concern]:
     """What the user declared that all hosts of both sides take from."""
-    hosts = int(ahead.source["DesiredCapacity"]) + ahead.capacity
+    hosts = most_hosts(ahead.source, int(ahead.source["DesiredCapacity"])) + ahead.hosts
     return [
         blocks(
             f"shared limit {one.name}: {hosts} hosts on both sides take {hosts * one.each} ({one.each} each), "
@@ -50,7 +51,7 @@ def addresses(ahead: Ahead) -> list[Concern]:
         zones[zone].append(f"{subnet['SubnetId']} ({left} free)")
         room = max(0, left - reserve) // each
         if subnet.get("Ipv6Native"):
-            room = ahead.capacity  # has no IPv4 addresses to run out of
+            room = ahead.hosts  # has no IPv4 addresses to run out of
         free[zone] = free.get(zone, 0) + room
     for zone in ahead.given_up.values():
         if zone in free:
@@ -59,7 +60,7 @@ def addresses(ahead: Ahead) -> list[Concern]:
 
 
 def _judge(ahead: Ahead, free: dict[str, int], zones: dict[str, list[str]], each: int) -> list[Concern]:
-    hosts, reserve = ahead.capacity, ahead.options.subnet_reserve
+    hosts, reserve = ahead.hosts, ahead.options.subnet_reserve
     share, more = divmod(hosts, len(free))
     tight = [zone for zone, room in sorted(free.items()) if room < share]
     roomy = sum(room > share for room in free.values())

@@ -14,7 +14,7 @@ from providers.aws.instances import composite
 from providers.aws.naming import Naming
 from providers.aws.options import Options
 from providers.aws.settings import Settings, read_settings
-from providers.aws.templates import Template, read_template, specification
+from providers.aws.templates import Template, raise_if_weighed, read_template, specification
 from providers.base import SLOTS, Clock, Environment, Invalid, NotFound, Slot, Transient
 
 SETTINGS_S = 60.0
@@ -155,6 +155,7 @@ class Slots:
         group = look.groups.get(slot)
         if group is None:
             return Environment(slot)
+        raise_if_weighed(look.options, group)
         template = self.template(cloud, group)
         naming = Naming.neutral(look.options, slot)
         return Environment(

@@ -23,10 +23,10 @@ def _all(ahead: Ahead, counts: dict[str, int], within_s: float) -> list[Concern]
     for arn in ahead.options.target_groups(ahead.standby):
         largest = limits.get(OF_A_GROUP)
         there = _count(ahead, arn, counts)
-        if largest is not None and there + ahead.capacity > largest:
+        if largest is not None and there + ahead.hosts > largest:
             found.append(
                 blocks(
-                    f"target group {arn.split('/')[1]}: {there} targets and {ahead.capacity} more are above "
+                    f"target group {arn.split('/')[1]}: {there} targets and {ahead.hosts} more are above "
                     f"{OF_A_GROUP}, which is {largest}; raise it in Service Quotas, or take targets out"
                 )
             )
@@ -61,11 +61,11 @@ def _judge(
         return [
             notice(
                 f"balancer {name}: its targets were not counted, it has {len(all_groups)} target groups; "
-                f"see that {len(groups) * ahead.capacity} more stay within {limit}, which is {limits[limit]}"
+                f"see that {len(groups) * ahead.hosts} more stay within {limit}, which is {limits[limit]}"
             )
         ]
     there = sum(_count(ahead, arn, counts) for arn in sorted(all_groups))
-    more = len(groups) * ahead.capacity
+    more = len(groups) * ahead.hosts
     if there + more <= limits[limit]:
         return []
     return [

@@ -9,6 +9,8 @@ from typing import Any
 
 from providers.aws.cloud import Cloud, Writing
 from providers.aws.groups import CREATED, OWNER, Group, tag
+from providers.aws.options import Options
+from providers.aws.units import weights_of
 from providers.base import Conflict, Invalid, NotFound, Transient
 
 FLOATING = ("$Latest", "$Default")
@@ -44,9 +46,7 @@ def specification(group: Group) -> Mapping[str, Any]:
     """How a group names its template. Invalid for what cannot be mirrored, with what to do about it."""
     name = group["AutoScalingGroupName"]
     if group.get("DesiredCapacityType") not in (None, "", "units"):
-        raise Invalid(
-            f"{name} counts its capacity in {group['DesiredCapacityType']}; only hosts (units) are understood"
-        )
+        raise Invalid(f"{name} counts its capacity in {group['DesiredCapacityType']}; only units are understood")
     if not (mixed := group.get("MixedInstancesPolicy")):
         if not group.get("LaunchTemplate"):
             raise Invalid(f"{name} has a launch configuration; convert it to a launch template first")
@@ -58,13 +58,18 @@ def specification(group: Group) -> Mapping[str, Any]:
             raise Invalid(f"{name}: the override {what} has a launch template of its own; all must share the group's")
         if override.get("ImageId"):
             raise Invalid(f"{name}: the override {what} has an image of its own; the template's must be the only one")
-        if override.get("WeightedCapacity", "1") not in ("", "1"):
-            raise Invalid(
-                f"{name}: the override {what} counts for {override['WeightedCapacity']} units; capacity and floors are "
-                "in hosts here: give every override the weight 1, or none"
-            )
     found = mixed["LaunchTemplate"]["LaunchTemplateSpecification"]
     return found
+
+
+def raise_if_weighed(options: Options, group: Group) -> None:
+    """Invalid for instance weights that nobody declared: then hosts would be taken for units of capacity."""
+    for kind, units in weights_of(group).items() if not options.instance_weights else ():
+        if units != 1:
+            raise Invalid(
+                f"{group['AutoScalingGroupName']}: the override {kind} counts for {units} units; say so by "
+                "`instance_weights: true`, or give every override the weight 1, or none"
+            )
 
 
 def launching(group: Group, template_id: str, number: int | str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from providers.aws.options import Options
 from providers.aws.quick import kept
 from providers.aws.routes import Seen, groups_of
 from providers.aws.targets import Listed, health, health_of, read_health, registered
+from providers.aws.units import units_by_host
 from providers.aws.weights import Absent, checked
 from providers.base import (
     EVERYTHING,
@@ -168,6 +169,7 @@ class AwsTraffic:
             "what": f"{service.name} in {options.region}",
             "place": {name: getattr(place, name) for name in Place.__slots__},
             "groups": {slot: options.group(slot) for slot in SLOTS},
+            **({"instance_weights": True} if options.instance_weights else {}),
             "routes": [
                 {
                     "listener": one.listener,
@@ -189,6 +191,7 @@ class AwsTraffic:
             told, seen = _routes(cloud, named, parts, failed)
         asked = self._worth_asking(cloud, {name: named[name] for name in told}, seen, parts)
         listed = read_health(cloud, [arn for slots in asked.values() for arns in slots.values() for arn in arns])
+        units = _units(cloud, [named[name] for name, slots in asked.items() if any(slots.values())])
         for name, slots in asked.items():
             wrong = [each for arns in slots.values() for arn in arns if isinstance(each := listed[arn], ProviderError)]
             if wrong:
@@ -199,7 +202,7 @@ class AwsTraffic:
         return {
             name: Reading(
                 route,
-                {slot: health([_listed(listed[arn]) for arn in arns]) for slot, arns in asked[name].items()},
+                {slot: health([_listed(listed[arn]) for arn in arns], units) for slot, arns in asked[name].items()},
                 counters.get(name, {}),
                 counters_id,
                 now,
@@ -272,6 +275,13 @@ def _routes(
         except ProviderError as error:
             failed.append(error)
     return told, seen
+
+
+def _units(cloud: Cloud, looked_at: Sequence[Options]) -> Mapping[str, int]:
+    """By host, of the services whose hosts have weights."""
+    weighed = [each for each in looked_at if each.instance_weights]
+    names = [each.group(slot) for each in weighed for slot in SLOTS]
+    return units_by_host(read_groups(cloud, names, leaving=True).values()) if names else {}
 
 
 def _listed(found: Listed | ProviderError) -> Listed:

@@ -8,7 +8,8 @@ from math import ceil
 from typing import Any, Literal
 
 from providers.aws.groups import Group
-from providers.aws.outlook import Ahead, blocks, choices, notice, template_data, unknown
+from providers.aws.outlook import Ahead, blocks, notice, template_data, unknown
+from providers.aws.units import weights_of
 from providers.aws.whole import AGAIN_S, REMEMBERED_S
 from providers.base import Concern
 
@@ -46,35 +47,38 @@ def vcpus(ahead: Ahead) -> list[Concern]:
         return []  # on hosts of one's own, which are paid for already
     if data.get("InstanceRequirements") or _by_requirements(group):
         return [unknown(f"{_name(group)}: its types are chosen by requirements: compare the vCPU quotas yourself")]
-    offered = [kind or str(data.get("InstanceType", "")) for kind in choices(group)]
+    default = str(data.get("InstanceType", ""))
+    offered = {kind or default: units for kind, units in weights_of(group).items()} or {default: 1}
     if strange := sorted({kind for kind in offered if not family_of(kind)}):
         return [unknown(f"{_name(group)}: it is not known which vCPU quota {strange[0]!r} counts for; look it up")]
     bought = _markets(group, data, ahead.capacity)
     return _all(ahead, bought, offered, REMEMBERED_S) and _all(ahead, bought, offered, AGAIN_S)
 
 
-def _all(ahead: Ahead, bought: Mapping[Market, int], offered: Sequence[str], within_s: float) -> list[Concern]:
+def _all(ahead: Ahead, bought: Mapping[Market, int], offered: Mapping[str, int], within_s: float) -> list[Concern]:
     running = _running(ahead, within_s)
     sizes = ahead.whole.vcpus(ahead.cloud, {*offered, *(kind for kind, _ in running)})
     found = []
-    for market, hosts in bought.items():
-        if hosts:
-            found += _judge(ahead, market, hosts, offered, running, sizes, within_s)
+    for market, units in bought.items():
+        if units:
+            found += _judge(ahead, market, units, offered, running, sizes, within_s)
     return found
 
 
 def _judge(
     ahead: Ahead,
     market: Market,
-    hosts: int,
-    offered: Sequence[str],
+    units: int,
+    offered: Mapping[str, int],
     running: Sequence[tuple[str, Market]],
     sizes: Mapping[str, int],
     within_s: float,
 ) -> list[Concern]:
+    """`offered`: how many units each type is."""
     families, found = sorted({family_of(kind) for kind in offered}), []
+    hosts = {kind: ceil(units / each) for kind, each in offered.items()}
     for family in families:
-        needs = [hosts * sizes[kind] for kind in offered if family_of(kind) == family]
+        needs = [hosts[kind] * sizes[kind] for kind in offered if family_of(kind) == family]
         least, most = min(needs) if len(families) == 1 else 0, max(needs)
         code = CODES[family].get(market)
         if code is None:
@@ -90,7 +94,8 @@ def _judge(
             continue
         told = (
             f"vCPU quota {quota.get('QuotaName') or family} ({code}): {limit} in {ahead.cloud.place.region}, {used} "
-            f"in use, {{}} more for {hosts} hosts beside {_name(ahead.source)}; raise it in Service Quotas first"
+            f"in use, {{}} more for {max(hosts.values())} hosts beside {_name(ahead.source)}; raise it in Service "
+            "Quotas first"
         )
         short = used + least > limit
         found.append(

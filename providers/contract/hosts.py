@@ -68,8 +68,8 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of one slot there is now: what `Environment` says of it, and `alive`, the hosts that the platform has
-    for it and does not call failed."""
+    """How much of one slot there is now: what `Environment` says of it, and `alive`, the units of the hosts that the
+    platform has for it and does not call failed."""
 
     exists: bool = False
     capacity: int = 0
@@ -86,6 +86,7 @@ class Instance:
     """A host or process of a slot, as observed. `address` is host:port; `reason` says why it failed.
 
     `own_fault`: it ended by itself, by its own code; not killed, not kept from starting, not in want of capacity.
+    `units`: how many units of capacity it is.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Instance:
     reason: str = ""
     started_at: float | None = None
     own_fault: bool = False
+    units: int = 1
 
 
 @dataclass(frozen=True, slots=True)

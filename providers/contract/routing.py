@@ -65,7 +65,8 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class TargetHealth:
-    """How many of a slot's targets the balancer calls healthy. `unknown` ones have not been judged yet.
+    """How many of a slot's targets the balancer calls healthy, in units of capacity. `unknown` ones have not been
+    judged yet.
 
     `draining` ones are targets no more, and may still end what they began; they are not in the total.
     """

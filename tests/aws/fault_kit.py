@@ -75,6 +75,8 @@ class Story:
         self.service = account.service("shop", HOSTS, on_demand=standby == "on_demand")
         if routes > 1:
             self._route_more(routes - 1)
+        self.capacity = HOSTS
+        """In the units of its groups."""
         self.ask: Answers = by_balancer
         self.patched, self.rule = patched, rule
         self.processes = 0
@@ -109,6 +111,7 @@ class Story:
             original_fingerprint=was.fingerprint,
             app_version=was.app_version,
             gates=gates,
+            capacity=self.capacity,
             keep_warm_s=20.0,
             deadlines={**DEADLINES, **WITHIN},
         )
@@ -162,7 +165,7 @@ class Story:
         """What blocks the next rollout."""
         plan, insight = self.plan(), self.provider.insight
         assert insight is not None
-        found = insight.foresee(self.service, plan.original, plan.patch, HOSTS, self.clock.now() + 3600)
+        found = insight.foresee(self.service, plan.original, plan.patch, self.capacity, self.clock.now() + 3600)
         return [one for one in found if one.kind == "blocks"]
 
     def journal(self, rollout: str = ROLLOUT) -> Journal:
@@ -309,7 +312,7 @@ class Story:
         machines, group = self.machines(), self.group(into)
         running = [one["InstanceId"] for one in group["Instances"]]
         assert [machines[host]["ImageId"] for host in running] == [wanted] * HOSTS
-        assert (group["MinSize"], group["DesiredCapacity"]) == (1, HOSTS)
+        assert (group["MinSize"], group["DesiredCapacity"]) == (1, self.capacity)
         assert not self.group(other(into)).get("Instances")
         assert not self.mark_left()
         assert first_broken_link(self.journal(rollout).entries) == ""

@@ -8,15 +8,22 @@ from typing import Any
 import pytest
 
 from providers.base import Invalid, Patch, Service
+from tests.aws.account import Account
 from tests.aws.compute_kit import OWNER, Scene, a_scene  # noqa: F401 - a fixture
 from tests.aws.fault_kit import HOSTS, QUICK, Story, story
-from tests.aws.shapes import DISTRIBUTION, KINDS, POOL, mixed, shaped
+from tests.aws.shapes import DISTRIBUTION, KINDS, POOL, WEIGHED, mixed, shaped
 from tests.aws.test_copying import furnished
 from tests.aws.test_faults_calls import bad_under_traffic
 from tests.aws.wire import wire
 
 COPIES = ("mixed", "warm_pool")
-PAIRS = [("on_demand", "mixed"), ("on_demand", "warm_pool"), ("permanent", "mixed")]
+PAIRS = [
+    ("on_demand", "mixed"),
+    ("on_demand", "warm_pool"),
+    ("on_demand", "weighed"),
+    ("permanent", "mixed"),
+    ("permanent", "weighed"),
+]
 """A permanent pair may have no warm pool: that it is refused is tried below."""
 
 
@@ -36,7 +43,7 @@ def pool_of(group: dict[str, Any]) -> dict[str, Any]:
 
 def as_its_model(group: dict[str, Any], shape: str) -> bool:
     """Has it what the shape brings?"""
-    return mixed_as_its_model(group) if shape == "mixed" else pool_of(group) == POOL
+    return pool_of(group) == POOL if shape == "warm_pool" else mixed_as_its_model(group)
 
 
 @pytest.mark.parametrize("shape", COPIES)
@@ -57,7 +64,7 @@ def test_a_copy_has_the_shape_of_its_model(scene: Scene, shape: str) -> None:
 @pytest.mark.parametrize(("standby", "shape"), PAIRS)
 def test_the_same_mirror_again_writes_nothing(scene: Scene, standby: str, shape: str) -> None:
     """A lost answer makes a second template version, or empties a warm pool that is being filled."""
-    service = scene.account.service(on_demand=standby == "on_demand")
+    service = scene.account.service(on_demand=standby == "on_demand", instance_weights=shape == "weighed")
     shaped(scene.account, shape)
     scene.mirror(service, "one")
     before, versions = scene.group("shop-green"), scene.versions("shop-green")
@@ -112,6 +119,12 @@ def test_a_permanent_side_takes_the_mixture_of_the_one_that_serves(scene: Scene)
     assert len(scene.versions("shop-green")) == 2 and slots["green"].owner is None
 
 
+def declared(account: Account, service: Service) -> Service:
+    """The same, whose hosts are said to have weights."""
+    account.services[service.name] = Service(service.name, {**service.options, "instance_weights": True})
+    return account.services[service.name]
+
+
 def patched(scene: Scene, service: Service) -> Patch:
     """What the patcher makes of the mirror."""
     patch = scene.provider.patcher.resolve(service, scene.account.images["base-2"])
@@ -122,11 +135,11 @@ def patched(scene: Scene, service: Service) -> Patch:
 @pytest.mark.parametrize(("standby", "shape"), PAIRS)
 def test_the_patched_image_is_what_its_hosts_launch(scene: Scene, standby: str, shape: str) -> None:
     """A mixed group launches the old image from a template that nobody looked into."""
-    service = scene.account.service(on_demand=standby == "on_demand")
+    service = scene.account.service(on_demand=standby == "on_demand", instance_weights=shape == "weighed")
     shaped(scene.account, shape)
     scene.mirror(service)
     patch = patched(scene, service)
-    scene.compute.scale(service, "green", HOSTS, "scale")
+    scene.compute.scale(service, "green", WEIGHED if shape == "weighed" else HOSTS, "scale")
     hosts = scene.instances(service, "green")
     assert [host.image for host in hosts] == [patch.image] * HOSTS
     machines = scene.account.client("ec2").describe_instances(InstanceIds=[host.id for host in hosts])["Reservations"]
@@ -156,6 +169,8 @@ def test_a_permanent_standby_that_gets_a_pool_after_the_plan_is_not_filled(tmp_p
 def shape_of(shop: Story, shape: str) -> None:
     """The story's groups have this shape from its beginning."""
     shaped(shop.account, shape)
+    if shape == "weighed":
+        shop.capacity, shop.service = WEIGHED, declared(shop.account, shop.service)
     shop.before = shop.state()
     shop.line.clear()
 
@@ -200,14 +215,14 @@ def test_the_next_rollout_goes_the_other_way_round(tmp_path: Path, standby: str,
         shop.open("base-1", "shop-2")
         shop.drive(rollout="shop-2")
         shop.raise_if_not_promoted("blue", "base-1", "shop-2")
-        if shape == "mixed":
+        if shape != "warm_pool":
             assert as_its_model(shop.group("blue"), shape)
 
 
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ({"WeightedCapacity": "2"}, "counts for 2 units"),
+        ({"WeightedCapacity": "2"}, "counts for 2 units; say so by `instance_weights: true`"),
         ({"LaunchTemplateSpecification": {"LaunchTemplateName": "shop-blue", "Version": "1"}}, "template of its own"),
     ],
 )

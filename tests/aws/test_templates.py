@@ -66,7 +66,6 @@ def test_what_is_only_answered_is_left_out() -> None:
         ({"AutoScalingGroupName": "shop-blue", "LaunchConfigurationName": "old"}, "convert it to a launch template"),
         (mixed(LaunchTemplateSpecification=PINNED), "launch template of its own"),
         (mixed(ImageId="ami-9"), "image of its own"),
-        (mixed(WeightedCapacity="4"), "weight 1"),
         ({**mixed(), "DesiredCapacityType": "vcpu"}, "vcpu"),
     ],
 )

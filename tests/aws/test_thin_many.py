@@ -96,8 +96,8 @@ def test_more_groups_than_aws_tells_at_once(scene: Scene, line: Line) -> None:
     call = calls.calls_of(calls.Place(**target["place"]))
     names = [f"g-{number}" for number in range(MOST_GROUPS - 1)]
     with ThreadPoolExecutor(8) as people:
-        sizes = list(people.map(lambda name: call.size(name).result(10), [*names, target["groups"]["green"]]))
-    assert sizes == [None] * len(names) + [2]
+        found = list(people.map(lambda name: call.units(name).result(10), [*names, target["groups"]["green"]]))
+    assert found[:-1] == [None] * len(names) and list((found[-1] or {}).values()) == [1, 1]
     assert all(each.parameters["MaxRecords"] == 100 for each in line.asked("DescribeAutoScalingGroups"))
 
 

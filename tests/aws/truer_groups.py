@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from botocore import xform_name
 from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
@@ -122,13 +123,18 @@ def _plain(value: Any) -> Any:
 
 
 def an_update_keeps_what_it_does_not_name(correcting: Correcting) -> None:
-    """AWS: an update without a mixed-instances policy leaves the one that is there."""
+    """AWS: an update without a mixed-instances policy leaves the one that is there, and counts by its weights."""
 
     def update(original: Any, self: FakeAutoScalingGroup, **given: Any) -> None:
-        before = self.mixed_instances_policy
-        original(self, **given)
-        if given.get("mixed_instances_policy") is None and not given.get("launch_template"):
-            self.mixed_instances_policy = before
+        if given.get("mixed_instances_policy") or given.get("launch_template"):
+            return original(self, **given)
+        before, sizes = self.mixed_instances_policy, list[int | None]()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(self, "set_desired_capacity", sizes.append)
+            original(self, **given)
+        self.mixed_instances_policy = before
+        for size in sizes:
+            self.set_desired_capacity(size)
 
     correcting.around(FakeAutoScalingGroup, "update", update)
 

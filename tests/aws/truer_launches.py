@@ -162,6 +162,18 @@ def a_launch_follows_its_template(correcting: Correcting) -> None:
     correcting.replace(FakeAutoScalingGroup, "replace_autoscaling_group_instances", launch)
 
 
+def hosts_are_units(correcting: Correcting) -> None:
+    """AWS: where a mixed group's types have weights, each host tells how many units of capacity it is."""
+
+    def units(self: InstanceState) -> str | None:
+        policy = self.auto_scaling_group.mixed_instances_policy or {}
+        overrides = (policy.get("LaunchTemplate") or {}).get("Overrides") or ()
+        weights = {each.get("InstanceType"): each.get("WeightedCapacity") for each in overrides}
+        return weights.get(self.instance_type)
+
+    correcting.replace(InstanceState, "weighted_capacity", property(units))
+
+
 def _launch_one(
     group: FakeAutoScalingGroup, version: LaunchTemplateVersion, subnet: str, tags: dict[str, str]
 ) -> InstanceState:
@@ -265,4 +277,5 @@ CORRECTIONS = (
     images_must_exist,
     a_launch_follows_its_template,
     launches_take_their_time,
+    hosts_are_units,
 )

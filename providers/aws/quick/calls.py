@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from providers.aws import marks
 from providers.aws.needed import boto3_needed
 from providers.aws.quick.sharing import Pace, Together
+from providers.aws.units import units_by_host
 from providers.contract.errors import NotFound, ProviderError, Throttled, Transient
 from providers.contract.slots import Weights
 
@@ -68,7 +69,7 @@ class Calls:
         self._listeners = Together(lambda arns: self._described(arns, rules=False), ARNS_A_CALL, start, self._gather)
         self._rules = Together(lambda arns: self._described(arns, rules=True), ARNS_A_CALL, start, self._gather)
         self._tags = Together(self._tagged, ARNS_A_CALL, start, self._gather)
-        self._sizes = Together(self._sized, GROUPS_A_CALL, start, self._gather)
+        self._units = Together(self._counted, GROUPS_A_CALL, start, self._gather)
         self._judged: dict[str, tuple[float, list[Mapping[str, Any]]]] = {}
 
     def patient(self) -> Calls:
@@ -178,17 +179,18 @@ class Calls:
         self._judged[target_group] = (self._clock(), found)
         return found
 
-    def size(self, group: str) -> Future[int | None]:
-        """How many hosts of an Auto Scaling group are in service; None: there is no such one."""
-        return self._sizes.soon(group, patient=self._patient)
+    def units(self, group: str) -> Future[dict[str, int] | None]:
+        """Of its capacity, by each host of an Auto Scaling group that is in service; None: there is no such group."""
+        return self._units.soon(group, patient=self._patient)
 
-    def _sized(self, names: Sequence[str]) -> dict[str, int]:
+    def _counted(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         from providers.aws.quick.hosts import autoscaling_groups
 
         listed = autoscaling_groups(self._place, names)
+        serving = [[one for one in each["Instances"] if one.get("LifecycleState") == "InService"] for each in listed]
         return {
-            each["AutoScalingGroupName"]: sum(one.get("LifecycleState") == "InService" for one in each["Instances"])
-            for each in listed
+            each["AutoScalingGroupName"]: units_by_host([{"Instances": hosts}])
+            for each, hosts in zip(listed, serving, strict=True)
         }
 
     def pages(self, operation: str, key: str, **arguments: Any) -> list[Any]:

@@ -14,6 +14,8 @@ from providers.aws.marks import LONGEST, decoded, encoded
 from providers.contract.slots import SLOTS, Slot, other
 
 HEAD, SERVICE, ROUTE = "rollout-manager:way-back", "rollout-manager:way-back-of", "rollout-manager:way-back-route-"
+WEIGHED = "rollout-manager:way-back-weighed"
+"""The Auto Scaling groups, where hosts have weights: without them each would count for one."""
 MOST_ROUTES = 20
 """AWS allows fifty tags, and some are the user's. A service with more routes keeps no card with its traffic."""
 ARN = re.compile(r"(arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}):(listener|listener-rule|targetgroup)/(\S+)")
@@ -34,6 +36,7 @@ def tags_of(card: Mapping[str, Any]) -> Tags:
         HEAD: head + encoded(card["rollout"], LONGEST - len(head)),
         SERVICE: encoded(card["service"]),
         **{f"{ROUTE}{number}": line for number, line in enumerate(lines, 1) if line},
+        **_weighed(card["target"]),
     }
 
 
@@ -68,15 +71,31 @@ def card_of(tags: Mapping[str, str], resource: str, place: Mapping[str, str]) ->
     routes = [_route(line, here[1]) for line in lines]
     if not routes or None in routes:
         return None
+    groups = _groups(tags.get(WEIGHED, ""))
     original: Slot = "green" if head["original"] == "green" else "blue"
     target = {
         "provider": "aws",
         "what": f"{head['service']} in {place['region']}",
         "place": dict(place),
-        "groups": {},
+        "groups": groups,
+        **({"instance_weights": True} if groups else {}),
         "routes": routes,
     }
     return {**head, "original": original, "replacement": other(original), "target": target}
+
+
+def _weighed(target: Mapping[str, Any]) -> Tags:
+    """`blue green`; nothing where they are too long for a tag."""
+    line = " ".join(encoded(target["groups"][slot]) for slot in SLOTS) if target.get("instance_weights") else ""
+    return {WEIGHED: line} if 0 < len(line) <= LONGEST else {}
+
+
+def _groups(line: str) -> dict[Slot, str]:
+    try:
+        names = [decoded(name) for name in line.split(" ")]
+    except ValueError:
+        return {}
+    return dict(zip(SLOTS, names, strict=True)) if len(names) == len(SLOTS) and all(names) else {}
 
 
 def _line(route: Mapping[str, Any]) -> str | None:

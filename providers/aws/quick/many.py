@@ -14,7 +14,7 @@ Target = Mapping[str, Any]
 
 
 class OneOfMany:
-    """What `providers.aws.rollback` has. `capacity`: so many healthy targets the original needs."""
+    """What `providers.aws.rollback` has. `capacity`: so many units the original needs healthy."""
 
     def __init__(self, original: Slot, capacity: int) -> None:
         self._original, self._capacity = original, capacity
@@ -25,8 +25,9 @@ class OneOfMany:
     def read(self, target: Target) -> dict[str, Any]:
         """The original's health first, for that takes long; what stands in the routes is told as it is then."""
         call = rollback.calls_of_target(target).patient()
-        original = rollback.counts(rollback.judging(call, target, self._original))
-        size = call.size(group) if (group := target.get("groups", {}).get(other(self._original))) else None
+        weighing = rollback.weighing(call, target, self._original)
+        original = rollback.counts(rollback.judging(call, target, self._original), weighing)
+        size = call.units(group) if (group := target.get("groups", {}).get(other(self._original))) else None
 
         def judged() -> dict[Slot, Mapping[str, int]]:
             return {self._original: original, other(self._original): self._other_side(call, target, original, size)}
@@ -40,9 +41,11 @@ class OneOfMany:
         """It decides only where the original lacks something, or has less than it. How large it is its Auto Scaling
         group says, a hundred of them in a call; then its targets are as good as healthy, for that is the worst case."""
         try:
-            hosts = size.result() if size is not None else None
+            units = size.result() if size is not None else None
         except ProviderError:
-            hosts = None
-        if hosts is None or original["healthy"] < self._capacity or hosts > max(self._capacity, original["healthy"]):
-            return rollback.counts(rollback.judging(call, target, other(self._original)))
-        return {"healthy": hosts, "unhealthy": 0, "unknown": 0}
+            units = None
+        there = None if units is None else sum(units.values())
+        if there is None or original["healthy"] < self._capacity or there > max(self._capacity, original["healthy"]):
+            slot = other(self._original)
+            return rollback.counts(rollback.judging(call, target, slot), rollback.weighing(call, target, slot))
+        return {"healthy": there, "unhealthy": 0, "unknown": 0}
