@@ -66,4 +66,7 @@ MIGRATIONS = (
         tries INTEGER NOT NULL, not_before REAL NOT NULL, PRIMARY KEY (run, service));
     CREATE INDEX campaign_services ON campaign_members (service);
     """,
+    """
+    CREATE INDEX decisions ON journal (rollout) WHERE kind = 'roll_back_decided';
+    """,
 )

@@ -18,6 +18,7 @@ REBOOTED = f"{OURS}rebooted"
 class AwsPatcher:
     def __init__(self, clouds: Clouds, compute: AwsCompute) -> None:
         self._clouds, self._compute = clouds, compute
+        self._rebooted: dict[str, str] = {}  # host → token, until its tag says so: that may be refused for a while
 
     def resolve(self, service: Service, reference: str) -> Patch:
         """Reads only. Raises NotFound naming what is known, Invalid, and Denied where an image cannot be judged."""
@@ -52,9 +53,14 @@ class AwsPatcher:
         hosts = read_side(cloud, options, slot).hosts
         live = [host for host in hosts if host.get("State", {}).get("Name") == "running"]
         due = [str(host["InstanceId"]) for host in live if tag(host, REBOOTED) != token]
+        fresh = [host for host in due if self._rebooted.get(host) != token]
+        if fresh:
+            writing.call("ec2", "reboot_instances", InstanceIds=fresh)
+            self._rebooted |= dict.fromkeys(fresh, token)
         if due:
-            writing.call("ec2", "reboot_instances", InstanceIds=due)
             writing.call("ec2", "create_tags", Resources=due, Tags=[{"Key": REBOOTED, "Value": token}])
+            for host in due:
+                self._rebooted.pop(host, None)
         known = sorted(ssm.agents(cloud, [str(host["InstanceId"]) for host in live]))
         if known:
             snapshot, since = ssm.snapshot_of(token), min(ssm.timestamp(host["LaunchTime"]) for host in live)

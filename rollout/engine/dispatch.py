@@ -16,22 +16,28 @@ from rollout.plan import STORY
 
 URGENT = "urgent:"
 DUE = f"""
-    WITH clock AS (SELECT extract(epoch FROM clock_timestamp())::double precision AS now),
+    WITH clock AS MATERIALIZED (SELECT extract(epoch FROM clock_timestamp())::double precision AS now),
     due AS (
-        SELECT id, due_at, (plan::jsonb ->> 'story')::integer AS story, services.holder AS leased_to, lease_expires_at,
-               drivers.holder AS driver, drivers.seen_at, clock.now,
-               CASE WHEN phase = 'rolling_back' OR EXISTS (
+        SELECT id, due_at, CASE WHEN phase = 'rolling_back' OR EXISTS (
                         SELECT 1 FROM journal WHERE rollout = id AND kind = 'roll_back_decided') THEN {BACK}
                     WHEN phase IN ('shifting', 'baking') THEN {WATCHED} ELSE {LATER} END AS urgency
-        FROM clock, rollouts JOIN services ON services.name = service LEFT JOIN drivers ON drivers.rollout = id
-        WHERE closed_at IS NULL AND due_at <= clock.now AND (%(named)s::text[] IS NULL OR id = ANY(%(named)s)))
-    SELECT * FROM due
-    WHERE NOT EXISTS (
-        SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock =
-        (CASE WHEN urgency = {LATER} THEN '' ELSE '{URGENT}' END || due.id) COLLATE "default")
-    ORDER BY urgency, due_at, id
+        FROM rollouts
+        WHERE closed_at IS NULL AND due_at <= (SELECT now FROM clock)
+            AND (%(named)s::text[] IS NULL OR id = ANY(%(named)s))),
+    first AS (
+        SELECT * FROM due
+        WHERE NOT EXISTS (
+            SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock =
+            (CASE WHEN urgency = {LATER} THEN '' ELSE '{URGENT}' END || due.id) COLLATE "default")
+        ORDER BY urgency, due_at, id LIMIT %(most)s)
+    SELECT first.*, (plan::jsonb ->> 'story')::integer AS story, services.holder AS leased_to, lease_expires_at,
+           drivers.holder AS driver, drivers.seen_at, clock.now
+    FROM clock, first JOIN rollouts ON rollouts.id = first.id JOIN services ON services.name = service
+        LEFT JOIN drivers ON drivers.rollout = first.id
+    ORDER BY urgency, first.due_at, first.id
 """  # noqa: S608 - fixed words
-"""`named`: only of these rollouts, or of all (None)."""
+"""`named`: only of these rollouts, or of all (None). `most`: so many, for it grows with what is late; each plan is read
+for its story, and only of these."""
 NEXT = """
     SELECT min(due_at) - extract(epoch FROM clock_timestamp())::double precision AS seconds
     FROM rollouts WHERE closed_at IS NULL AND due_at > extract(epoch FROM clock_timestamp())::double precision

@@ -32,7 +32,8 @@ GATHER_S, STAGGERED = 0.01, 5
 most find it queued already."""
 SHARE = 4
 """Looking takes no more than one part in so many of the time."""
-AT_ONCE = 500
+AT_ONCE, LOOKED_AT = 500, 2000
+"""So many are queued at once. More are looked at: what somebody drives is among them, and is left to him."""
 ASKED = 3
 AGAIN_S = 1.0
 """After a connection that was lost."""
@@ -206,7 +207,7 @@ class Queue:
         """Where another process queues the same at this moment, what is left is asked for anew."""
         found: list[WakeUp] = []
         for _ in range(ASKED):
-            found = wake_ups(await app.connector.execute_query_all_async(DUE, named=named))[:AT_ONCE]
+            found = wake_ups(await app.connector.execute_query_all_async(DUE, named=named, most=LOOKED_AT))[:AT_ONCE]
             if not found or await _defer(app, found):
                 return
         for each in found:

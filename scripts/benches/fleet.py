@@ -75,6 +75,7 @@ def measured(part: str, home: Path, sizes: Sizes) -> Iterator[Figure]:
         from fleet_waiting import shared
 
         yield from shared.figures(home, sizes.shared, sizes.shared_s, sizes.wakeups)
+        yield from shared.waiting(home, sizes.waiting, sizes.seconds)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from botocore.exceptions import NoCredentialsError
 from providers.aws.cloud import Cloud, Clouds, Place
 from providers.aws.errors import CredentialsExpired, CredentialsRefused
 from providers.aws.identity import expires_at, open_session, source
-from providers.base import Context
+from providers.base import Context, Throttled
 from providers.memory.clock import VirtualClock
 from tests.aws.account import REGION, Account, in_process
 from tests.aws.wire import wire
@@ -45,6 +45,14 @@ def files(folder: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def renewed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
+    """So much of the hour that an assumed role lasts is over."""
+    later = datetime.now(UTC) + timedelta(minutes=minutes)
+    monkeypatch.setattr(botocore_credentials, "_local_now", lambda: later)
+    held = cloud._session.get_credentials()  # type: ignore[union-attr]
+    monkeypatch.setattr(held, "_time_fetcher", lambda: later)
+
+
 def test_nothing_of_botocore_is_imported_before_a_session_is_opened() -> None:
     """A way back that only prints its help waits for a cloud library."""
     program = "import sys, providers.aws.identity\nassert not {'boto3', 'botocore'} & set(sys.modules)"
@@ -72,10 +80,7 @@ def test_a_role_that_ends_in_the_middle_is_assumed_again(
     cloud = cloud_at(tmp_path, Place(REGION, role=ROLE))
     with wire(account) as line:
         cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
-        later = datetime.now(UTC) + timedelta(minutes=59)
-        monkeypatch.setattr(botocore_credentials, "_local_now", lambda: later)
-        held = cloud._session.get_credentials()  # type: ignore[union-attr]
-        monkeypatch.setattr(held, "_time_fetcher", lambda: later)
+        renewed(cloud, monkeypatch, minutes=59)
         cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
         assert line.count("AssumeRole") == 2
 
@@ -156,3 +161,32 @@ def test_a_missing_profile_and_missing_credentials_are_said(tmp_path: Path, monk
         cloud_at(tmp_path, Place(REGION)).read("sts", "get_caller_identity")
     with pytest.raises(NoCredentialsError):
         open_session(Place(REGION, role=ROLE)).get_credentials()
+
+
+def test_a_busy_sts_ends_nothing_while_the_role_lasts(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renewal that is due early is refused for a moment, and a rollout stops though its credentials are good."""
+    cloud = cloud_at(tmp_path, Place(REGION, role=ROLE))
+    with wire(account) as line:
+        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        renewed(cloud, monkeypatch, minutes=47)
+        line.fail("AssumeRole", text="Rate exceeded")
+        assert cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)["Listeners"] == []
+        assert line.count("AssumeRole") == 2
+
+
+def test_a_busy_sts_is_waited_for_where_the_role_has_ended(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollout of an hour is told that it is denied, or asks with credentials that have ended."""
+    cloud = cloud_at(tmp_path, Place(REGION, role=ROLE))
+    with wire(account) as line:
+        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        renewed(cloud, monkeypatch, minutes=59)
+        line.fail("AssumeRole", text="Rate exceeded", times=2)
+        for _ in range(2):
+            with pytest.raises(Throttled, match=ROLE):
+                cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        assert line.count("DescribeListeners") == 1, "nothing was asked with what had ended"
+        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)

@@ -10,6 +10,7 @@ import psycopg.rows
 import pytest
 
 from rollout.engine.dispatch import DUE, NEXT, WakeUp, queues, wake_ups
+from rollout.engine.distributed import LOOKED_AT
 from rollout.engine.serve import BACK, LATER, WATCHED
 from rollout.lease import LEASE_S, Holder, this_process
 from rollout.plan import STORY
@@ -21,7 +22,7 @@ def due(hall: Hall, named: list[str] | None = None) -> Sequence[WakeUp]:
     """What a dispatcher would queue now."""
     assert hall.place.url
     with psycopg.connect(hall.place.url, row_factory=psycopg.rows.dict_row) as db:
-        return wake_ups(db.execute(DUE, {"named": named}).fetchall())
+        return wake_ups(db.execute(DUE, {"named": named, "most": LOOKED_AT}).fetchall())
 
 
 def queued(hall: Hall, lock: str, status: str = "todo") -> None:

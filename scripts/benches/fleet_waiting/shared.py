@@ -11,7 +11,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,15 +26,15 @@ from fleet_waiting.process import Process
 from rollout.stores.connecting import options_of
 from tests.stores.kit import postgres_url, with_schema
 
-TAKEOVER_GOAL = "<= 15"
+RESUME_GOAL, TAKEOVER_GOAL = "<= 5", "<= 15"
 JOBS = 8
 CATCH_UP_S, LATE_S = 3.0, 30.0
 
 
 class Shared:
-    """A fleet of so many warm services, its store a schema of its own."""
+    """A fleet of so many services, warm ones unless other kinds are named, its store a schema of its own."""
 
-    def __init__(self, home: Path, server: str, name: str, count: int) -> None:
+    def __init__(self, home: Path, server: str, name: str, count: int, kinds: Sequence[str] = ("warm",)) -> None:
         self.home, self.server, self.schema = home / name, server, f"bench_{name}"
         with psycopg.connect(server, autocommit=True) as db:
             db.execute(f"CREATE SCHEMA {self.schema}")
@@ -43,7 +43,7 @@ class Shared:
         (self.home / "address").write_text(self.url)
         self.touched = self.home / "touched"
         self.touched.mkdir()
-        self.path = fleet.make(self.home, count, ("warm",), "address")
+        self.path = fleet.make(self.home, count, kinds, "address")
         self.db = psycopg.connect(self.url, autocommit=True)
 
     @contextmanager
@@ -72,10 +72,40 @@ class Shared:
     def none_due(self) -> None:
         self.db.execute("UPDATE rollouts SET due_at = extract(epoch FROM clock_timestamp()) + 3600")
 
+    def late(self) -> int:
+        """How many should have been looked at a second ago."""
+        is_late = "closed_at IS NULL AND due_at < extract(epoch FROM clock_timestamp()) - 1"
+        found = self.db.execute(f"SELECT count(*) FROM rollouts WHERE {is_late}").fetchone()  # noqa: S608 - fixed
+        return int(found[0]) if found else 0
+
     def looks(self) -> list[tuple[float, str]]:
         """When, and at which service."""
         lines = (line.split() for path in self.touched.iterdir() for line in path.read_text().splitlines())
         return sorted((float(at), name) for at, name in lines)
+
+
+def waiting(home: Path, count: int, seconds: float) -> Iterator[Figure]:
+    """So many open rollouts of all kinds, as under `rollout serve`, and one or two workers that begin with them."""
+    fleet_of = Shared(home, postgres_url(), "waiting", count, fleet.KINDS)
+    for workers in (1, 2):
+        yield from carried(fleet_of, workers, count, seconds)
+    fleet_of.close()
+
+
+def carried(shared: Shared, workers: int, count: int, seconds: float) -> Iterator[Figure]:
+    of = f"{count} waiting on PostgreSQL, {named(workers)}"
+    with shared.workers(workers) as processes:
+        time.sleep(seconds / 2)
+        before, began = sum(shared.epochs().values()), time.monotonic()
+        cpu = sum(each.cpu_s() for each in processes)
+        time.sleep(seconds)
+        took_s, made = time.monotonic() - began, sum(shared.epochs().values()) - before
+        used_s = sum(each.cpu_s() for each in processes) - cpu
+        yield Figure(f"{of}: until each served", round(max(each.ready_s for each in processes), 2), "s", RESUME_GOAL)
+        yield Figure(f"{of}: peak memory of each", round(max(each.memory_mb("VmHWM") for each in processes), 1), "MB")
+        yield Figure(f"{of}: CPU of them together, of one core", round(100 * used_s / took_s, 1), "%")
+        yield Figure(f"{of}: looks", round(made / took_s, 1), "/s")
+        yield Figure(f"{of}: late by more than a second at the end", shared.late(), "")
 
 
 def figures(home: Path, count: int, seconds: float, wakeups: int) -> Iterator[Figure]:
