@@ -15,6 +15,7 @@ from rollout.actor import as_identity
 from rollout.care.restored import is_rollback_only, looks_restored
 from rollout.coexist import raise_if_cannot, raise_if_forbidden
 from rollout.decide import Kind, Readiness, decide_roll_back
+from rollout.fleet_journal import FleetJournal
 from rollout.foreseen import foreseen
 from rollout.freeze import Frozen
 from rollout.gate import GateRule
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from rollout.database import Transaction
     from rollout.fleetfile.timing import Timing
     from rollout.settings import ServiceSettings
+
+OVERTAKEN = "rollback_overtaken"
+"""In the fleet's journal: a person put traffic back, and the rollout was decided over without his word."""
 
 
 class NothingToDo(Exception):
@@ -314,7 +318,8 @@ def merge_spool(installation: Installation, said: set[Path] | None = None) -> li
 
 
 def _merge(installation: Installation, path: Path) -> str | None:
-    """Journal one spooled decision, if it still means something; None: later, or by whoever has its store."""
+    """Journal one spooled decision: with its rollout if it still means something, else with the fleet, for who said it,
+    why and by which ticket is known from nowhere else. None: later, or by whoever has its store."""
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
@@ -329,8 +334,16 @@ def _merge(installation: Installation, path: Path) -> str | None:
             installation.store.decide(row.id, journal.head, "roll_back_decided", decided, now, outcome="running")
         except HeadMoved:
             return None  # the phase that was judged may be over: judged anew the next time
+        told = f"merged the rollback that {data['actor']} decided while the store could not be used"
+    else:
+        fleet = FleetJournal(installation.store.db)
+        if not any(each.kind == OVERTAKEN and each.data == data for each in fleet.entries(subject=row.service)):
+            fleet.append(OVERTAKEN, row.service, data, installation.clock.now())
+        told = (
+            f"kept what {data['actor']} decided while the store could not be used; it was turned back already, or over"
+        )
     path.unlink(missing_ok=True)
-    return f"{row.id}: merged the rollback that {data['actor']} decided while the store could not be used"
+    return f"{row.id}: {told}"
 
 
 def clear_left_over_mark(installation: Installation, row: Row) -> bool:

@@ -268,6 +268,8 @@ def resume(
     if not wait:
         raise_if_nobody_serves(installation)
     with _the_rest_may_wait(screen) if after_rollback else nullcontext():
+        if after_rollback:
+            _raise_if_there_is_no_store(installation)
         row = control.find(installation, which)
         if after_rollback:
             screen.say("the rest: giving the patched side up (safe to interrupt; rollout resume goes on)")
@@ -294,6 +296,14 @@ def _the_rest_may_wait(screen: Screen) -> Iterator[None]:
         why = error.__cause__ if isinstance(error, Stranded) else error
         screen.problem(f"{why}. Traffic is back; the rest waits for the store. See: rollout doctor")
         raise typer.Exit(exits.DONE) from error
+
+
+def _raise_if_there_is_no_store(installation: Installation) -> None:
+    """An empty one in its place would hide that it is gone."""
+    from rollout.store import StoreError
+
+    if not installation.has_store:
+        raise StoreError(f"there is no store at {installation.store_path}")
 
 
 def _is_turning_back_for_a_person(installation: Installation, row: Row) -> bool:

@@ -22,8 +22,9 @@ from rollout.engine import local
 from rollout.engine.job import UnknownStory, advance
 from rollout.engine.local import Driver, Job, Listener
 from rollout.exits import INTERRUPTED, PERSON_NEEDED, TIMED_OUT
+from rollout.fleet_journal import FleetJournal
 from rollout.follow import Follower, Interrupts, LeftAtOnce, finish_line, is_closed, is_promoted, is_stuck
-from rollout.journal import Journal
+from rollout.journal import Journal, first_broken_link
 from rollout.lease import LEASE_S, Holder, this_process
 from rollout.plan import STORY, Plan, StalePlan, UnsafePlan
 from rollout.rows import Row
@@ -328,6 +329,7 @@ def spool(made: Installation, rollout: str, name: str = "shop-1234") -> Path:
         "kind": "rollback",
         "reason": "slow",
         "actor": "oncall@host",
+        "ref": "INC-7",
         "deny": False,
         "forced": False,
         "by_person": True,
@@ -359,15 +361,23 @@ def test_a_spooled_decision_is_journalled_once(installation: Installation) -> No
 
 @pytest.mark.parametrize("phase", ["rolling_back", "retired"])
 def test_a_spooled_decision_that_came_too_late_changes_nothing(installation: Installation, phase: str) -> None:
-    """A rollout that is over, or turns back already, is decided over once more."""
+    """A rollout that is over, or turns back already, is decided over once more; or nobody knows who put traffic back at
+    night, and by which ticket."""
     row = start(installation).row
     drive(installation, row.id, lambda row: row.phase == "shifting")
     if phase == "rolling_back":
         control.turn_back(installation, row, "abort", reason="wrong night", actor="me")
     drive(installation, row.id)
     before, path = len(installation.store.entries(row.id)), spool(installation, row.id)
-    assert len(control.merge_spool(installation)) == 1 and not path.exists()
+    (told,) = control.merge_spool(installation)
+    assert "turns back already, or is over" in told and not path.exists()
+    spool(installation, row.id)  # killed before it was taken away
+    control.merge_spool(installation)
     assert len(installation.store.entries(row.id)) == before
+    fleet = FleetJournal(installation.store.db).entries(subject="shop")
+    (kept,) = [each for each in fleet if each.kind == control.OVERTAKEN]
+    told_by = [kept.data[key] for key in ("rollout", "actor", "reason", "ref")]
+    assert told_by == [row.id, "oncall@host", "slow", "INC-7"] and first_broken_link(fleet) == ""
 
 
 def test_a_spooled_decision_is_judged_anew_when_the_journal_moves(

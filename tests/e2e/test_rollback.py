@@ -113,6 +113,7 @@ def test_without_the_store(warm: Fleet, broken: str) -> None:
     assert waited.code == 0 and "Traceback" not in waited.err, waited
     assert "Traffic is back; the rest waits for the store" in waited.err
     assert warm.weights == BACK
+    assert (warm.state / "rollout.db").exists() is (broken == "corrupt"), "an empty one hides that the other is gone"
 
 
 def test_what_is_only_on_file_is_no_success(warm: Fleet) -> None:
