@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -52,6 +54,18 @@ def test_stop_leaves_no_process_and_no_socket(kit: Kit) -> None:
         pass
     launcher.stop(kit.directory, PATIENCE_S)
     launcher.stop(kit.directory / "never", PATIENCE_S)
+
+
+def test_a_process_with_thousands_of_files_starts_one(kit: Kit) -> None:
+    """A server of many services has more than 1,024 files open, and can never start a balancer that died."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most[1]), most[1]))
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, most)
+        for _ in range(1100):
+            opened.enter_context(Path(os.devnull).open("rb"))
+        kit.start([kit.target("b1")], [])
+    assert len(processes_of(kit.directory)) == 2
 
 
 def test_stopping_lets_what_is_in_flight_finish(kit: Kit) -> None:

@@ -114,8 +114,9 @@ def _start(directory: Path, deadline: float) -> None:
                 )
         finally:
             os.close(says)
-        readable, _, _ = select.select([hears], [], [], max(deadline - time.monotonic(), 0.05))
-        said = os.read(hears, 65536) if readable else b""
+        poll = select.poll()  # select() takes no descriptor above 1023, and a server of many services has more
+        poll.register(hears, select.POLLIN)
+        said = os.read(hears, 65536) if poll.poll(max(deadline - time.monotonic(), 0.05) * 1000) else b""
     except subprocess.TimeoutExpired:
         said = b""
     finally:
