@@ -14,7 +14,9 @@ from providers.aws.cloud import Cloud
 from providers.aws.grants import OWNER
 from providers.aws.groups import OURS, Group
 from providers.aws.options import Options
+from providers.aws.outlook import template_specs
 from providers.aws.permissions import actions, operations
+from providers.aws.units import weights_of
 from providers.base import Slot, other
 
 Asked = tuple[str, str, Mapping[str, Any]]
@@ -58,17 +60,14 @@ class Looked:
     @property
     def launches(self) -> Mapping[str, Any]:
         """Arguments that name the serving group's template, and its version; empty where it has none."""
-        group = self.serving or {}
-        mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
-        found = mixed.get("LaunchTemplateSpecification") or group.get("LaunchTemplate") or {}
+        found = next(iter(template_specs(self.serving or {})), {})
         known = next((key for key in ("LaunchTemplateId", "LaunchTemplateName") if found.get(key)), "")
         return {known: found[known], "Version": found.get("Version") or "$Default"} if known else {}
 
     @property
     def kind(self) -> str:
         """The first instance type that a mixed group launches; empty where its template names it."""
-        overrides = (self.serving or {}).get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("Overrides", ())
-        return next((str(each["InstanceType"]) for each in overrides if each.get("InstanceType")), "")
+        return next(filter(None, weights_of(self.serving or {})), "")
 
     @property
     def keys(self) -> list[str]:

@@ -36,8 +36,8 @@ DUE = f"""
         LEFT JOIN drivers ON drivers.rollout = first.id
     ORDER BY urgency, first.due_at, first.id
 """  # noqa: S608 - fixed words
-"""`named`: only of these rollouts, or of all (None). `most`: so many, for it grows with what is late; each plan is read
-for its story, and only of these."""
+"""`named`: only of these rollouts, or of all (None). `most`: no more than so many; only of these is the plan read, for
+its story."""
 NEXT = """
     SELECT min(due_at) - extract(epoch FROM clock_timestamp())::double precision AS seconds
     FROM rollouts WHERE closed_at IS NULL AND due_at > extract(epoch FROM clock_timestamp())::double precision

@@ -14,7 +14,7 @@ from providers.aws import rollback, templates, units
 from providers.aws.judging import health
 from providers.aws.options import Options
 from providers.aws.quick import finding
-from providers.base import Denied, Invalid, Service
+from providers.base import Denied, Invalid, Parts, Service
 from rollout.observer import Fact, answer_to
 from tests.aws.compute_kit import Scene, a_scene  # noqa: F401 - a fixture
 from tests.aws.insight_kit import STANDARD
@@ -141,6 +141,15 @@ def test_the_balancer_is_read_in_units(traffic: Traffic) -> None:
     found = traffic.traffic.observe([service, other])
     assert [found["shop"].targets[slot].healthy for slot in ("blue", "green")] == [ALIVE, ALIVE]
     assert found["plain"].targets["blue"].healthy == 2
+
+
+def test_groups_that_cannot_be_read_blind_only_who_has_weights(traffic: Traffic) -> None:
+    """One service with weights, and Auto Scaling out of order: ten thousand others are not seen any more."""
+    service, _ = standing(traffic)
+    plain = traffic.account.service("plain")
+    traffic.broken["DescribeAutoScalingGroups"] = Denied("you may not")
+    found = traffic.traffic.observe([service, plain], Parts(route=False, targets=("blue",), counters=()))
+    assert list(found) == ["plain"] and found["plain"].targets["blue"].healthy == 2
 
 
 def test_who_has_no_weights_costs_no_call_more(traffic: Traffic) -> None:

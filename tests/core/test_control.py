@@ -356,6 +356,9 @@ def test_a_spooled_decision_is_journalled_once(installation: Installation) -> No
     with pytest.raises(Fenced):
         installation.store.append(row.id, epoch, "intended", "swap", {}, 1.0)
     assert control.merge_spool(installation) == []
+    spool(installation, row.id)  # killed before it was taken away
+    assert "merged" in control.merge_spool(installation)[0] and not path.exists()
+    assert FleetJournal(installation.store.db).entries(subject="shop") == [], "it was not overtaken"
     assert drive(installation, row.id).outcome == "rolled_back"
 
 

@@ -13,10 +13,9 @@ import psutil
 import pytest
 
 from tests.e2e.kit import PROGRAM, Done, Running, environment
-from tests.ports import free_port, free_row
+from tests.ports import ROW, free_port, free_row
 
 pytestmark = pytest.mark.e2e
-PORTS = 30
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "PIP_INDEX_URL"), "http://127.0.0.1:9")
 """Whoever asks anybody for a package gets no answer."""
 
@@ -48,7 +47,7 @@ class Beginner:
         changes = {
             "127.0.0.1:8080": f"127.0.0.1:{self.port}",
             "127.0.0.1:8081": f"127.0.0.1:{free_port()}",
-            "18100-18199": f"{first}-{first + PORTS - 1}",
+            "18100-18199": f"{first}-{first + ROW - 1}",
             "soak: 10s": "soak: 1s",
             "interval: 1s": "interval: 300ms",
             "bake: 10s": "bake: 1s",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from providers.aws import marks
 from providers.aws.needed import boto3_needed
 from providers.aws.quick.sharing import Pace, Together
-from providers.aws.units import units_by_host
+from providers.aws.units import units_of
 from providers.contract.errors import NotFound, ProviderError, Throttled, Transient
 from providers.contract.slots import Weights
 
@@ -186,11 +186,13 @@ class Calls:
     def _counted(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         from providers.aws.quick.hosts import autoscaling_groups
 
-        listed = autoscaling_groups(self._place, names)
-        serving = [[one for one in each["Instances"] if one.get("LifecycleState") == "InService"] for each in listed]
         return {
-            each["AutoScalingGroupName"]: units_by_host([{"Instances": hosts}])
-            for each, hosts in zip(listed, serving, strict=True)
+            each["AutoScalingGroupName"]: {
+                one["InstanceId"]: units_of(one)
+                for one in each["Instances"]
+                if one.get("LifecycleState") == "InService"
+            }
+            for each in autoscaling_groups(self._place, names)
         }
 
     def pages(self, operation: str, key: str, **arguments: Any) -> list[Any]:
