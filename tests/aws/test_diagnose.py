@@ -35,16 +35,16 @@ def simulated(denied: frozenset[str] = frozenset()) -> Callable[[Mapping[str, An
     return answer
 
 
-@pytest.fixture
-def account() -> Iterator[Account]:
+@pytest.fixture(name="account")
+def an_account() -> Iterator[Account]:
     """An account where IAM answers what it is asked."""
     with in_process() as made:
         made.answers.give("iam", "SimulatePrincipalPolicy", simulated())
         yield made
 
 
-@pytest.fixture
-def look(tmp_path: Path) -> Look:
+@pytest.fixture(name="look")
+def a_look(tmp_path: Path) -> Look:
     """Doctor's look at a service."""
     return lambda service: diagnose(Context(tmp_path, tmp_path, VirtualClock()), service)
 

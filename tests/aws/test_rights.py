@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from providers.aws.adapter import diagnose
 from providers.aws.permissions import actions, called_by_the_code, needed
 from providers.aws.rights import BEFORE
 from providers.aws.simulating import ONLY_ON_DEMAND, PATCHES
-from providers.base import Context, Service
-from providers.memory.clock import VirtualClock
-from tests.aws.account import Account, in_process
+from providers.base import Service
+from tests.aws.account import Account
 from tests.aws.calls import Answer, Call, refusal_of
 from tests.aws.shapes import SHAPES, shaped
-from tests.aws.test_diagnose import ROLE, Found, Look, bad, says, simulated
+from tests.aws.test_diagnose import ROLE, Found, Look, a_look, an_account, bad, says, simulated  # noqa: F401 - fixtures
 from tests.aws.wire import Apply, Line, wire
 
 HOOK_ROLE = "arn:aws:iam::123456789012:role/hooks"
 ACTION = re.compile(r"[a-z]+[a-z0-9-]*:[A-Z][A-Za-z]+")
-
-
-@pytest.fixture
-def account() -> Iterator[Account]:
-    """An account where IAM answers what it is asked."""
-    with in_process() as made:
-        made.answers.give("iam", "SimulatePrincipalPolicy", simulated())
-        yield made
-
-
-@pytest.fixture
-def look(tmp_path: Path) -> Look:
-    """Doctor's look at a service."""
-    return lambda service: diagnose(Context(tmp_path, tmp_path, VirtualClock()), service)
 
 
 def service_of(account: Account, standby: str, shape: str = "plain") -> Service:
