@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from rollout.fleetfile.timing import Timing
     from rollout.settings import ServiceSettings
 
-DECIDED, OVERTAKEN = "roll_back_decided", "rollback_overtaken"
-"""A person's word in the rollout's journal; and in the fleet's, where the rollout was decided over without it."""
+OVERTAKEN = "rollback_overtaken"
+"""In the fleet's journal: a person put traffic back, and the rollout was decided over without that word."""
 
 
 class NothingToDo(Exception):
@@ -329,12 +329,12 @@ def _merge(installation: Installation, path: Path) -> str | None:
     row = installation.store.rollout(data["rollout"])
     journal, decided = Journal(installation.store.entries(row.id)), {**data, "spooled": True}
     told = f"merged the rollback that {data['actor']} decided while the store could not be used"
-    if any(each.kind == DECIDED and each.data == decided for each in journal.entries):
+    if any(each.kind == "roll_back_decided" and each.data == decided for each in journal.entries):
         pass  # by one who was killed before the file was away
     elif not journal.decision and not journal.closed and can_turn_back(journal.phase):
         try:
             now = installation.clock.now()
-            installation.store.decide(row.id, journal.head, DECIDED, decided, now, outcome="running")
+            installation.store.decide(row.id, journal.head, "roll_back_decided", decided, now, outcome="running")
         except HeadMoved:
             return None  # the phase that was judged may be over: judged anew the next time
     else:
