@@ -341,7 +341,11 @@ def _merge(installation: Installation, path: Path) -> str | None:
         fleet = FleetJournal(installation.store.db)
         if not any(each.kind == OVERTAKEN and each.data == data for each in fleet.entries(subject=row.service)):
             fleet.append(OVERTAKEN, row.service, data, installation.clock.now())
-        told = f"kept what {data['actor']} decided while the store could not be used: it turns back already, or is over"
+        stands = "turning back" if journal.decision and not journal.closed else journal.phase
+        told = (
+            f"kept what {data['actor']} decided while the store could not be used, but it is {stands} by now; "
+            f"where traffic is: rollout status {row.service}"
+        )
     path.unlink(missing_ok=True)
     return f"{row.id}: {told}"
 

@@ -191,21 +191,21 @@ class AwsTraffic:
             told, seen = _routes(cloud, named, parts, failed)
         asked = self._worth_asking(cloud, {name: named[name] for name in told}, seen, parts)
         listed = read_health(cloud, [arn for slots in asked.values() for arns in slots.values() for arn in arns])
-        weighed = {name for name, slots in asked.items() if named[name].instance_weights and any(slots.values())}
-        units = _units(cloud, [named[name] for name in weighed])
+        looked_at = {name: named[name] for name, slots in asked.items() if any(slots.values())}
+        units, unread = _units(cloud, looked_at)
         for name, slots in asked.items():
             wrong = [each for arns in slots.values() for arn in arns if isinstance(each := listed[arn], ProviderError)]
-            if isinstance(units, ProviderError) and name in weighed:
-                wrong.append(units)
+            if name in unread:
+                wrong.append(unread[name])
             if wrong:
                 failed.append(wrong[0])
                 del told[name]
         counters_id, counters = self._counted(cloud, {name: seen[name] for name in told if name in seen}, parts)
-        now, known = cloud.clock.now(), {} if isinstance(units, ProviderError) else units
+        now = cloud.clock.now()
         return {
             name: Reading(
                 route,
-                {slot: health([_listed(listed[arn]) for arn in arns], known) for slot, arns in asked[name].items()},
+                {slot: health([_listed(listed[arn]) for arn in arns], units) for slot, arns in asked[name].items()},
                 counters.get(name, {}),
                 counters_id,
                 now,
@@ -280,13 +280,14 @@ def _routes(
     return told, seen
 
 
-def _units(cloud: Cloud, weighed: Sequence[Options]) -> Mapping[str, int] | ProviderError:
-    """By host, of services whose hosts have weights; what they could not be read for, in their place."""
+def _units(cloud: Cloud, looked_at: Mapping[str, Options]) -> tuple[Mapping[str, int], Mapping[str, ProviderError]]:
+    """By host, of the services whose hosts have weights; by service, why they could not be read."""
+    weighed = {name: each for name, each in looked_at.items() if each.instance_weights}
+    names = [each.group(slot) for each in weighed.values() for slot in SLOTS]
     try:
-        names = [each.group(slot) for each in weighed for slot in SLOTS]
-        return units_by_host(read_groups(cloud, names, leaving=True).values()) if names else {}
+        return units_by_host(read_groups(cloud, names, leaving=True).values()) if names else {}, {}
     except ProviderError as error:
-        return error
+        return {}, dict.fromkeys(weighed, error)
 
 
 def _listed(found: Listed | ProviderError) -> Listed:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from botocore import credentials as botocore_credentials
@@ -34,6 +35,13 @@ def account() -> Iterator[Account]:
 def cloud_at(folder: Path, place: Place) -> Cloud:
     """The way to a place, with a clock of its own."""
     return Clouds(Context(folder, folder, VirtualClock())).at(place)
+
+
+def look(cloud: Cloud, account: Account) -> Sequence[Any]:
+    """A call as any other: the balancer's listeners, of which there are none."""
+    return cast(
+        "Sequence[Any]", cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)["Listeners"]
+    )
 
 
 def files(folder: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
@@ -64,7 +72,7 @@ def test_a_role_is_assumed_once_with_our_name_and_its_external_id(account: Accou
     cloud = cloud_at(tmp_path, Place(REGION, role=ROLE, external_id="shop-7"))
     with wire(account) as line:
         for _ in range(3):
-            cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+            look(cloud, account)
         (asked,) = line.asked("AssumeRole")
     assert asked.parameters["RoleArn"] == ROLE
     assert asked.parameters["RoleSessionName"] == "rollout-manager"
@@ -79,9 +87,9 @@ def test_a_role_that_ends_in_the_middle_is_assumed_again(
     """Every rollout that lasts longer than an hour stops half-way."""
     cloud = cloud_at(tmp_path, Place(REGION, role=ROLE))
     with wire(account) as line:
-        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        look(cloud, account)
         renewed(cloud, monkeypatch, minutes=59)
-        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        look(cloud, account)
         assert line.count("AssumeRole") == 2
 
 
@@ -91,7 +99,7 @@ def test_a_refused_role_is_denied_and_names_it(account: Account, tmp_path: Path)
     with wire(account) as line:
         line.deny("AssumeRole")
         with pytest.raises(Exception, match=ROLE) as caught:
-            cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+            look(cloud, account)
     assert type(caught.value).__name__ == "Denied"
 
 
@@ -128,10 +136,10 @@ def test_a_login_while_a_rollout_waits_is_noticed(
     with wire(account) as line:
         line.expire()
         with pytest.raises(CredentialsExpired, match="log in"):
-            cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+            look(cloud, account)
         files(tmp_path, monkeypatch, "AKIASECOND")
         line.login()
-        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        look(cloud, account)
     assert cloud._session.get_credentials().access_key == "AKIASECOND"  # type: ignore[union-attr]
 
 
@@ -144,9 +152,9 @@ def test_keys_that_were_changed_in_the_files_are_noticed(
     with wire(account) as line:
         line.fail("DescribeListeners", code="InvalidClientTokenId", status=403)
         with pytest.raises(CredentialsRefused):
-            cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+            look(cloud, account)
         files(tmp_path, monkeypatch, "AKIASECOND")
-        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        look(cloud, account)
     assert cloud._session.get_credentials().access_key == "AKIASECOND"  # type: ignore[union-attr]
 
 
@@ -169,10 +177,10 @@ def test_a_busy_sts_ends_nothing_while_the_role_lasts(
     """A renewal that is due early is refused for a moment, and a rollout stops though its credentials are good."""
     cloud = cloud_at(tmp_path, Place(REGION, role=ROLE))
     with wire(account) as line:
-        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        look(cloud, account)
         renewed(cloud, monkeypatch, minutes=47)
         line.fail("AssumeRole", text="Rate exceeded")
-        assert cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)["Listeners"] == []
+        assert look(cloud, account) == []
         assert line.count("AssumeRole") == 2
 
 
@@ -182,11 +190,11 @@ def test_a_busy_sts_is_waited_for_where_the_role_has_ended(
     """A rollout of an hour is told that it is denied, or asks with credentials that have ended."""
     cloud = cloud_at(tmp_path, Place(REGION, role=ROLE))
     with wire(account) as line:
-        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        look(cloud, account)
         renewed(cloud, monkeypatch, minutes=59)
         line.fail("AssumeRole", text="Rate exceeded", times=2)
         for _ in range(2):
             with pytest.raises(Throttled, match=ROLE):
-                cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+                look(cloud, account)
         assert line.count("DescribeListeners") == 1, "nothing was asked with what had ended"
-        cloud.read("elbv2", "describe_listeners", LoadBalancerArn=account.balancer)
+        look(cloud, account)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -172,13 +173,20 @@ def throttle(seen: Shop, operation: str, times: int) -> None:
     seen.line.fail(operation, code.get(api, "Throttling"), times=times, text="Rate exceeded")
 
 
+@contextmanager
+def prepared(folder: Path, name: str) -> Iterator[tuple[Shop, Deed]]:
+    """All is in place, and nothing was called yet for the deed itself."""
+    prepare, _ = {**DOING, **LOOKING}[name]
+    with shop(folder) as seen:
+        deed = prepare(seen)
+        seen.line.calls.clear()
+        yield seen, deed
+
+
 @cache
 def undisturbed(name: str) -> tuple[Any, Mapping[str, Any], Counter[str], frozenset[str]]:
     """What the deed answers, what it leaves, what it wrote, and all that it called."""
-    prepared, _ = {**DOING, **LOOKING}[name]
-    with TemporaryDirectory() as folder, shop(Path(folder)) as seen:
-        deed = prepared(seen)
-        seen.line.calls.clear()
+    with TemporaryDirectory() as folder, prepared(Path(folder), name) as (seen, deed):
         answer = deed()
         return answer, seen.left(), seen.applied, frozenset(call.name for call in seen.line.calls)
 
@@ -203,9 +211,7 @@ def test_every_write_of_a_deed_is_swept(name: str) -> None:
 def test_a_throttled_deed_takes_longer_and_leaves_the_same(tmp_path: Path, name: str, operation: str) -> None:
     """A busy account ends a patch half-way, makes a second builder or image, or leaves one that costs money."""
     answer, left, written, _ = undisturbed(name)
-    with shop(tmp_path) as seen:
-        deed = DOING[name][0](seen)
-        seen.line.calls.clear()
+    with prepared(tmp_path, name) as (seen, deed):
         throttle(seen, operation, TIMES)
         assert deed() == answer
         assert seen.line.count(operation) > TIMES, "it was never throttled"
@@ -219,9 +225,7 @@ def test_a_throttled_deed_takes_longer_and_leaves_the_same(tmp_path: Path, name:
 def test_a_throttled_look_says_so_and_the_next_one_sees(tmp_path: Path, name: str, operation: str) -> None:
     """What AWS did not answer is taken for good news, or stays unknown for as long as the process lives."""
     answer, left, written, _ = undisturbed(name)
-    with shop(tmp_path) as seen:
-        deed = LOOKING[name][0](seen)
-        seen.line.calls.clear()
+    with prepared(tmp_path, name) as (seen, deed):
         throttle(seen, operation, 1_000)
         try:
             told = str(deed())
